@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tokend: the program kms-tokend, one per token, run by the token's owner under a user of its own.
+ * It holds the vendor's module, the PIN and the sessions, and trusts its owner's file, never kmsd.
+ * It has one thread: messages are answered in the order in which they came.
+ *
+ *	owner.c     the owner's file                 profile.c  pkcs11-profiles/, the PIN
+ *	state.c     small fsynced files              uses.c     numbering, running hash, statements
+ *	keks.c      the KEKs in memory               session.c  sealed sessions, who may have one
+ *	births.c    their births on disk, the sweep  bear.c     born, committed, abandoned
+ *	call.c      inside against outside           operate.c  the four operations on a KEK
+ *	head.c      checkpoints (system token)       serve.c    poll loop, one row per message
+ *	init.c      kms-tokend --init                p11*.c     the token itself
+ */
+#ifndef KMS_TOKEND_INT_H
+#define KMS_TOKEND_INT_H
+
+#include "base.h"
+#include "channel.h"
+#include "crypto.h"
+#include "exchange.h"
+#include "format.h"
+#include "model.h"
+#include "p11_int.h"
+#include "tlog.h"
+#include "tokmsg.h"
+
+/* ---- owner.c: what the owner allows. Read once at start; only the deny list is read again ---- */
+
+enum { OWNER_DENY_MAX = 10000, OWNER_PATH_MAX = 1024 };
+
+struct owner {
+	struct config *file; /* owns every text below */
+	bool system;         /* the system token: signs heads, bears no KEKs */
+	struct kms_id tenant;
+	const char *directory; /* kms-tokend's own, mode 0700 */
+	const char *user;      /* to become, when started as root */
+	const char *socket;
+	unsigned peer_uid; /* kmsd's */
+	const char *profile_path;
+	const char *label;
+	const char *pin_file; /* one of the three, or none: prompt */
+	const char *pin_credential;
+	const char *organisation;
+	const char *site;
+	const char *country;
+	const char *client_ca;         /* tenant: PEM of the CA that issues storage certificates */
+	const char *deny;              /* SPKI hashes in hex, one a line; NULL: none */
+	bool clear;                    /* may `clear` keys and sessions exist here? */
+	struct kms_hash clear_session; /* then: kmsd's session certificate */
+	uint64_t uses_per_minute;      /* cap; 0: none */
+	const char *log_origin;        /* system: the log whose heads it signs */
+};
+kms_err owner_read(const char *path, struct owner **ret_owner);
+void owner_free(struct owner **owner);
+
+/* ---- profile.c ---- */
+
+struct profile {
+	struct config *file;
+	struct p11_profile p11;
+	enum model_class class;
+};
+/* The owner's profile, completed with label and directory from its file. */
+kms_err profile_read(const struct owner *owner, struct profile **ret_profile);
+void profile_free(struct profile **profile);
+/* File, systemd credential or prompt. With `make`, a PIN file that is not there is made: 32 random
+ * characters, mode 0400. */
+kms_err profile_pin(const struct owner *owner, bool make, struct kms_secret **ret_pin);
+
+/* ---- state.c: durable files in DIRECTORY/state, each replaced whole and fsynced ---- */
+
+struct state {
+	char dir[OWNER_PATH_MAX];
+};
+kms_err state_open(const char *directory, bool make, struct state *ret_state);
+/* A file of the state directory; NOT_FOUND when it is not there. */
+kms_err state_read(
+	const struct state *state, const char *name, size_t max, struct kms_buf *ret_buf);
+kms_err state_write(const struct state *state, const char *name, struct kms_bytes bytes);
+kms_err state_remove(const struct state *state, const char *name); /* OK when it is not there */
+/* One unsigned number; a missing file is 0. */
+kms_err state_read_u64(const struct state *state, const char *name, uint64_t *ret_value);
+kms_err state_write_u64(const struct state *state, const char *name, uint64_t value);
+/* What `kms-tokend --init` fixed: the token's id and how p11 knows it again. */
+kms_err state_pins_read(
+	const struct state *state, struct kms_id *ret_token, struct p11_pins *ret_pins);
+kms_err state_pins_write(
+	const struct state *state, const struct kms_id *token, const struct p11_pins *pins);
+
+/* ---- keks.c: every KEK that was ever born here ---- */
+
+enum kek_life { KEK_BORN, KEK_COMMITTED, KEK_ABANDONED };
+struct kek {
+	struct format_birth birth;
+	struct kms_buf statement;
+	enum kek_life life;
+	bool wrong; /* the token has another key under its id: evidence, never used */
+	struct p11_kek object;
+	uint64_t wraps;    /* counted in this run, from the reserved number on */
+	uint64_t reserved; /* durable: never wrap past it */
+};
+struct keks;
+struct tokend;
+/* Read the births, check that committed KEKs are in the token, sweep what was never born. */
+kms_err keks_open(struct tokend *tokend, struct keks **ret_keks);
+void keks_free(struct keks **keks);
+/* Any KEK by id; the newest committed one of a key. NULL: none. Borrowed. */
+struct kek *keks_find(struct keks *keks, const struct kms_id *id);
+struct kek *keks_newest(struct keks *keks, const struct kms_id *key);
+kms_err keks_bear(
+	struct tokend *tokend, const struct model_bear *bear, struct kms_bytes *ret_statement);
+kms_err keks_commit(struct tokend *tokend, const struct kms_id *id);
+kms_err keks_abandon(struct tokend *tokend, const struct kms_id *id);
+/* Rows after an id, by id, at most LIMIT_LIST_PAGE; abandoned ones left out. Caller frees. */
+kms_err keks_list(const struct keks *keks, const struct kms_id *after,
+	struct model_held_kek **ret_rows, uint32_t *ret_count);
+/* One more wrap: from the reserved block, or a new block reserved durably. BUDGET at the end. */
+kms_err keks_count_wrap(struct tokend *tokend, struct kek *kek);
+
+/* ---- uses.c: numbers, running hash, and the statements over acknowledged uses ---- */
+
+struct uses;
+/* Counts the boot up, durably. */
+kms_err uses_open(struct tokend *tokend, struct uses **ret_uses);
+void uses_free(struct uses **uses);
+/* Is there room for count more that kmsd has not acknowledged, and the owner's cap not reached?
+ * LEDGER (unacknowledged) or RATE (cap) when not. */
+kms_err uses_admit(struct uses *uses, uint32_t count, uint64_t cap_per_minute);
+/* Number this use; sets use->n. */
+kms_err uses_count(struct uses *uses, struct model_counted_use *use);
+void uses_where(const struct uses *uses, uint64_t *ret_boot, uint64_t *ret_used,
+	uint64_t *ret_acked, struct kms_hash *ret_running);
+/* ARGUMENT for another boot or a number that was not given out. */
+kms_err uses_ack(struct uses *uses, uint64_t boot, uint64_t n);
+/* Unacknowledged uses after n, borrowed until the next call into uses. */
+kms_err uses_pending(struct uses *uses, uint64_t n, struct model_counted *ret_uses);
+/* Sign a statement when uses were acknowledged since the last one; fsync before it may leave. */
+kms_err uses_sign(struct tokend *tokend);
+/* The newest statement if it says more than (boot, n); empty else. Borrowed. */
+kms_err uses_statement(
+	const struct uses *uses, uint64_t boot, uint64_t n, struct kms_bytes *ret_statement);
+
+/* ---- session.c ---- */
+
+enum session_kind { SESSION_UNKNOWN, SESSION_SEALED, SESSION_CLEAR };
+struct session {
+	struct kms_id id;
+	struct channel *channel;
+	enum session_kind kind; /* UNKNOWN until the peer's certificate was looked at */
+	struct kms_hash spki;
+	int64_t cert_until_unix_s;
+	int64_t opened_ms;
+};
+struct sessions;
+kms_err sessions_new(struct tokend *tokend, struct sessions **ret_sessions);
+void sessions_free(struct sessions **sessions);
+kms_err sessions_open(struct sessions *sessions, struct kms_bytes flight, struct kms_id *ret_id,
+	struct kms_buf *ret_flight);
+struct session *sessions_find(struct sessions *sessions, const struct kms_id *id);
+void sessions_close(struct sessions *sessions, const struct kms_id *id);
+void sessions_tick(struct sessions *sessions); /* closes worn ones */
+/*
+ * May the peer of this session ask for this, now? By the owner's file: the client CA and purpose
+ * for sealed, kmsd's pinned certificate for clear, the deny list as it stands on disk.
+ * TOKEN_REFUSED with the reason in ret_reason (LIMIT_REASON + 1 bytes).
+ */
+kms_err sessions_welcome(struct sessions *sessions, struct session *session, char *ret_reason);
+
+/* ---- call.c, operate.c ---- */
+
+/*
+ * One CALL: open the sealed bytes, compare inside with outside, operate, count, seal the answer.
+ * ret_record is owned by the caller, as is ret_answer->uses.rows.
+ */
+kms_err call_answer(struct tokend *tokend, const struct tokmsg_call *call,
+	struct tokmsg_call_answer *ret_answer, struct kms_buf *ret_record, char *ret_reason);
+/* One item, after every check on the call: fills answer and, when it is a use, use. TOKEN_DOWN
+ * ends the whole call; every other failure is the item's own. */
+kms_err operate(struct tokend *tokend, const struct session *session, enum model_op op,
+	const struct format_item *item, struct format_answer_item *answer,
+	struct model_counted_use *use, struct kms_secret **ret_data_key);
+
+/* ---- head.c: the system token ---- */
+
+struct head;
+kms_err head_open(struct tokend *tokend, struct head **ret_head);
+void head_free(struct head **head);
+/* Sign a checkpoint that extends the last one: ROLLBACK for a smaller, INTEGRITY for an
+ * inconsistent one. Borrowed note. */
+kms_err head_sign(
+	struct tokend *tokend, const struct model_head_sign *request, struct kms_bytes *ret_note);
+kms_err head_last(const struct head *head, struct kms_bytes *ret_note);
+#define HEAD_SIGN_LABEL "kmsd-ledger"
+#define HEAD_MANIFEST_LABEL "kmsd-manifest"
+
+/* ---- the program ---- */
+
+struct tokend {
+	struct owner *owner;
+	struct profile *profile;
+	struct state state;
+	struct kms_id token;
+	struct p11 *p11;
+	bool down; /* the token did not answer: p11_reopen with back-off */
+	struct crypto_signer *statement_key;
+	struct kms_buf statement_spki;
+	struct channel_identity *identity;
+	struct uses *uses;
+	struct keks *keks;
+	struct sessions *sessions;
+	struct head *head;
+};
+/* Everything but the listening socket. */
+kms_err tokend_open(struct owner *owner, struct tokend **ret_tokend);
+void tokend_free(struct tokend **tokend);
+/* Serve until a signal says stop. signal_fd as proc_signal_fd() gives it. */
+kms_err serve_run(struct tokend *tokend, int listen_fd, int signal_fd);
+/* Make token, keys, request and pins; print the pins. */
+kms_err init_run(struct owner *owner);
+/* The signed part and this token's signature: a statement as it is kept and sent. */
+kms_err tokend_sign_statement(struct tokend *tokend, const struct format_statement *statement,
+	struct kms_buf *ret_statement);
+/* Name of a file in the token's directory. */
+kms_err tokend_path(const struct owner *owner, const char *name, char ret_path[OWNER_PATH_MAX]);
+#define FILE_STATEMENT_KEY "statement.key"
+#define FILE_SESSION_KEY "session.key"
+#define FILE_SESSION_CSR "session.csr"
+#define FILE_SESSION_CERT "session.pem"
+#define FILE_PINS "pins.yaml"
+
+#endif
