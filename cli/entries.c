@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kms ledger show, kms ledger uses and kms key history: entries and use records as tables, with
+ * names where kmsd still has them. In JSON the stored bytes come out as they are, one entry or
+ * record a line: those are what was hashed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_int.h"
+
+enum { SHOW_DEFAULT = 100 };
+
+/* Names of ids; either list may be missing, and then the ids are shown. */
+struct names {
+	struct doc *principals, *keys;
+};
+
+static void names_free(struct names *names)
+{
+	doc_free(&names->principals);
+	doc_free(&names->keys);
+}
+
+/* For reading only: who may not list them sees ids. */
+static struct doc *names_list(const struct cli *cli, cli_list_call *call)
+{
+	KMS_AUTO_FREE char *json = NULL;
+	struct doc *list = NULL;
+	struct kms_page page = {NULL, LIMIT_LIST_PAGE};
+	if (kms_is_ok(call(cli->client, &page, &json))) {
+		KMS_IGNORE(doc_parse(kms_bytes_str(json), LIMIT_HTTP_ANSWER, &list));
+	}
+	return list;
+}
+
+static const char *name_of(struct doc *list, const char *rows, const char *id)
+{
+	struct doc *array = NULL;
+	if (list == NULL || !kms_is_ok(doc_get_array(list, rows, &array))) {
+		return id;
+	}
+	for (size_t i = 0; i < doc_count(array); i++) {
+		struct doc *row = NULL;
+		const char *row_id = NULL;
+		const char *label = NULL;
+		if (kms_is_ok(doc_item_object(array, i, &row)) &&
+			kms_is_ok(doc_get_text(row, "id", &row_id)) && strcmp(row_id, id) == 0 &&
+			kms_is_ok(doc_get_text(row, "label", &label)) && *label != '\0') {
+			return label;
+		}
+	}
+	return id;
+}
+
+/* ---- one entry ---- */
+
+static const char *text_or(struct doc *entry, const char *name, const char *or_text)
+{
+	const char *text = or_text;
+	if (doc_has(entry, name)) {
+		KMS_IGNORE(doc_get_text(entry, name, &text));
+	}
+	return text;
+}
+
+/* The type, with what tells most of its data. */
+static kms_err type_of(struct doc *entry, char **ret_text)
+{
+	const char *type = text_or(entry, "type", "?");
+	const char *failed = strcmp(text_or(entry, "res", "ok"), "ok") != 0 ? " (failed)" : "";
+	struct doc *data = NULL;
+	uint64_t count = 0;
+	if (doc_has(entry, "data") && kms_is_ok(doc_get_object(entry, "data", &data))) {
+		if (strcmp(type, "key.state") == 0) {
+			return kms_text(ret_text, "%s %s", type, text_or(data, "event", "?"));
+		}
+		if (strcmp(type, "use.batch") == 0 &&
+			kms_is_ok(doc_get_uint(data, "count", LIMIT_COMMIT_USES, &count))) {
+			return kms_text(ret_text, "%s of %llu%s", type, (unsigned long long)count,
+				doc_has(data, "token") ? "" : " denied");
+		}
+	}
+	return kms_text(ret_text, "%s%s", type, failed);
+}
+
+static kms_err add_entry(struct cli_table *table, struct names *names, const char *seq,
+	struct doc *entry, bool with_key)
+{
+	static const struct cli_column time = {"time", "t", CLI_TIME_MS};
+	static const struct cli_column version = {"version", "kver", CLI_NUMBER};
+	KMS_AUTO_FREE char *time_text = NULL;
+	KMS_AUTO_FREE char *version_text = NULL;
+	KMS_AUTO_FREE char *type = NULL;
+	KMS_TRY(cli_cell(entry, &time, &time_text));
+	KMS_TRY(cli_cell(entry, &version, &version_text));
+	KMS_TRY(type_of(entry, &type));
+	KMS_TRY(cli_table_add(table, seq));
+	KMS_TRY(cli_table_add(table, time_text));
+	KMS_TRY(cli_table_add(table, type));
+	if (with_key) {
+		KMS_TRY(cli_table_add(
+			table, name_of(names->keys, "keys", text_or(entry, "key", "-"))));
+	}
+	KMS_TRY(cli_table_add(table, version_text));
+	return cli_table_add(
+		table, name_of(names->principals, "principals", text_or(entry, "actor", "kmsd")));
+}
+
+static kms_err add_hidden(struct cli_table *table, const char *seq, bool with_key)
+{
+	KMS_TRY(cli_table_add(table, seq));
+	KMS_TRY(cli_table_add(table, "-"));
+	KMS_TRY(cli_table_add(table, "(of another tenant)"));
+	KMS_TRY(with_key ? cli_table_add(table, "-") : KMS_OK);
+	KMS_TRY(cli_table_add(table, "-"));
+	return cli_table_add(table, "-");
+}
+
+/* A row of an answer: seq, leaf, and the bytes where they are ours to see. */
+static kms_err add_row(struct cli_table *table, struct names *names, struct doc *row, bool with_key)
+{
+	static const struct cli_column seq_column = {"seq", "seq", CLI_NUMBER};
+	KMS_AUTO_FREE char *seq = NULL;
+	KMS_AUTO_BUF bytes = {0};
+	KMS_AUTO(doc) entry = NULL;
+	KMS_TRY(cli_cell(row, &seq_column, &seq));
+	if (!doc_has(row, "bytes")) {
+		return add_hidden(table, seq, with_key);
+	}
+	KMS_TRY(doc_get_bytes(row, "bytes", LIMIT_ENTRY_BYTES, &bytes));
+	KMS_TRY(doc_parse(kms_buf_bytes(&bytes), LIMIT_ENTRY_BYTES, &entry));
+	return add_entry(table, names, seq, entry, with_key);
+}
+
+static kms_err print_row_json(struct doc *row)
+{
+	KMS_AUTO_BUF bytes = {0};
+	if (doc_has(row, "bytes")) {
+		KMS_TRY(doc_get_bytes(row, "bytes", LIMIT_ENTRY_BYTES, &bytes));
+	} else {
+		KMS_TRY(doc_write(row, &bytes)); /* of another tenant: its leaf hash */
+	}
+	KMS_TRY(cli_file_write(NULL, kms_buf_bytes(&bytes), 0));
+	return cli_file_write(NULL, kms_bytes_str("\n"), 0);
+}
+
+/* ---- commands ---- */
+
+static kms_err table_of(bool with_key, struct cli_table **ret_table)
+{
+	static const char *const with[] = {"seq", "time", "type", "key", "version", "actor"};
+	static const char *const without[] = {"seq", "time", "type", "version", "actor"};
+	return with_key ? cli_table_new(with, 6, ret_table) : cli_table_new(without, 5, ret_table);
+}
+
+/* The entries of one answer into the table, or out as JSON. */
+static kms_err take_entries(const struct cli *cli, struct doc *answer, struct cli_table *table,
+	struct names *names, bool with_key, size_t *ret_count)
+{
+	struct doc *rows = NULL;
+	KMS_TRY(doc_get_array(answer, "entries", &rows));
+	for (size_t i = 0; i < doc_count(rows); i++) {
+		struct doc *row = NULL;
+		KMS_TRY(doc_item_object(rows, i, &row));
+		KMS_TRY(cli_value(cli, "json") != NULL ? print_row_json(row)
+						       : add_row(table, names, row, with_key));
+	}
+	*ret_count = doc_count(rows);
+	return KMS_OK;
+}
+
+kms_err cli_key_history(struct cli *cli)
+{
+	KMS_AUTO_FREE char *json = NULL;
+	KMS_AUTO(doc) answer = NULL;
+	KMS_AUTO(cli_table) table = NULL;
+	struct names names __attribute__((cleanup(names_free))) = {0};
+	char id[KMS_ID_TEXT];
+	size_t count = 0;
+	KMS_TRY(cli_key_id(cli, cli_operand(cli, 0), id));
+	kms_err err = kms_admin_key_history(cli->client, id, &json);
+	KMS_TRY(cli_answer(cli, err, &json, &answer));
+	KMS_TRY(table_of(false, &table));
+	names.principals = names_list(cli, kms_admin_principal_list);
+	KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, false, &count)));
+	if (cli_value(cli, "json") == NULL) {
+		cli_table_print(table);
+	}
+	return KMS_OK;
+}
+
+static kms_err parse_number(const char *what, const char *text, uint64_t *ret_value)
+{
+	uint64_t value = 0;
+	for (size_t i = 0; i == 0 || text[i] != '\0'; i++) {
+		if (text[i] < '0' || text[i] > '9' || i > 15) {
+			return cli_refuse(KMS_ERR(ARGUMENT), "%s is a number", what);
+		}
+		value = value * 10 + (uint64_t)(text[i] - '0');
+	}
+	*ret_value = value;
+	return KMS_OK;
+}
+
+/* An option without its hyphens. */
+static kms_err get_number(
+	const struct cli *cli, const char *option, uint64_t or_value, uint64_t *ret_value)
+{
+	KMS_AUTO_FREE char *what = NULL;
+	if (cli_value(cli, option) == NULL) {
+		*ret_value = or_value;
+		return KMS_OK;
+	}
+	KMS_TRY(kms_text(&what, "--%s", option));
+	return parse_number(what, cli_value(cli, option), ret_value);
+}
+
+static kms_err ledger_size(const struct cli *cli, uint64_t *ret_size)
+{
+	KMS_AUTO_FREE char *json = NULL;
+	KMS_AUTO(doc) head = NULL;
+	KMS_TRY(cli_answer(cli, kms_admin_ledger_head(cli->client, &json), &json, &head));
+	return doc_get_uint(head, "size", INT64_MAX, ret_size);
+}
+
+kms_err cli_ledger_show(struct cli *cli)
+{
+	KMS_AUTO(cli_table) table = NULL;
+	struct names names __attribute__((cleanup(names_free))) = {0};
+	uint64_t size = 0;
+	uint64_t limit = 0;
+	uint64_t from = 0;
+	KMS_TRY(get_number(cli, "limit", SHOW_DEFAULT, &limit));
+	KMS_TRY(ledger_size(cli, &size));
+	KMS_TRY(get_number(cli, "from", size > limit ? size - limit : 0, &from));
+	KMS_TRY(table_of(true, &table));
+	if (cli_value(cli, "json") == NULL) {
+		names.principals = names_list(cli, kms_admin_principal_list);
+		names.keys = names_list(cli, kms_admin_key_list);
+	}
+	while (limit > 0 && from < size) {
+		KMS_AUTO_FREE char *json = NULL;
+		KMS_AUTO(doc) answer = NULL;
+		size_t count = 0;
+		uint32_t page = limit < LIMIT_ENTRIES_PAGE ? (uint32_t)limit : LIMIT_ENTRIES_PAGE;
+		kms_err err = kms_admin_ledger_entries(cli->client, from, page, &json);
+		KMS_TRY(cli_answer(cli, err, &json, &answer));
+		KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, true, &count)));
+		if (count == 0 || count > limit) {
+			break;
+		}
+		limit -= count;
+		from += count;
+	}
+	if (cli_value(cli, "json") == NULL) {
+		cli_table_print(table);
+	}
+	return KMS_OK;
+}
+
+/* ---- use records ---- */
+
+/* How it ended, and for how many denials more it stands. */
+static kms_err result_of(struct doc *use, char **ret_text)
+{
+	const char *result = text_or(use, "res", "?");
+	uint64_t repeats = 0;
+	if (doc_has(use, "repeats")) {
+		KMS_TRY(doc_get_uint(use, "repeats", UINT32_MAX, &repeats));
+	}
+	return repeats == 0 ? kms_text(ret_text, "%s", result)
+			    : kms_text(ret_text, "%s, and %llu more", result,
+				      (unsigned long long)repeats);
+}
+
+static kms_err add_use(struct cli_table *table, struct names *names, struct doc *use)
+{
+	static const struct cli_column cells[] = {
+		{"n", "n", CLI_NUMBER}, {"time", "t", CLI_TIME_MS}, {"op", "op", CLI_TEXT}};
+	static const struct cli_column version = {"version", "kver", CLI_NUMBER};
+	KMS_AUTO_FREE char *version_text = NULL;
+	KMS_AUTO_FREE char *result = NULL;
+	for (size_t i = 0; i < sizeof(cells) / sizeof(cells[0]); i++) {
+		KMS_AUTO_FREE char *text = NULL;
+		KMS_TRY(cli_cell(use, &cells[i], &text));
+		/* A denial has no number, and no version that did it. */
+		KMS_TRY(cli_table_add(table, i == 0 && strcmp(text, "0") == 0 ? "-" : text));
+	}
+	KMS_TRY(cli_table_add(table, name_of(names->keys, "keys", text_or(use, "key", "-"))));
+	KMS_TRY(cli_cell(use, &version, &version_text));
+	KMS_TRY(cli_table_add(table, strcmp(version_text, "0") == 0 ? "-" : version_text));
+	KMS_TRY(cli_table_add(
+		table, name_of(names->principals, "principals", text_or(use, "actor", "-"))));
+	KMS_TRY(result_of(use, &result));
+	return cli_table_add(table, result);
+}
+
+static kms_err take_uses(
+	const struct cli *cli, struct doc *answer, struct cli_table *table, struct names *names)
+{
+	struct doc *rows = NULL;
+	KMS_TRY(doc_get_array(answer, "uses", &rows));
+	for (size_t i = 0; i < doc_count(rows); i++) {
+		struct doc *row = NULL;
+		KMS_AUTO_BUF bytes = {0};
+		KMS_AUTO(doc) use = NULL;
+		KMS_TRY(doc_item_object(rows, i, &row));
+		if (cli_value(cli, "json") != NULL) {
+			KMS_TRY(print_row_json(row));
+			continue;
+		}
+		KMS_TRY(doc_get_bytes(row, "bytes", LIMIT_USE_RECORD_BYTES, &bytes));
+		KMS_TRY(doc_parse(kms_buf_bytes(&bytes), LIMIT_USE_RECORD_BYTES, &use));
+		KMS_TRY(add_use(table, names, use));
+	}
+	return KMS_OK;
+}
+
+kms_err cli_ledger_uses(struct cli *cli)
+{
+	static const char *const heads[] = {
+		"n", "time", "op", "key", "version", "client", "result"};
+	KMS_AUTO_FREE char *json = NULL;
+	KMS_AUTO(doc) answer = NULL;
+	KMS_AUTO(cli_table) table = NULL;
+	struct names names __attribute__((cleanup(names_free))) = {0};
+	uint64_t seq = 0;
+	KMS_TRY(parse_number("SEQ", cli_operand(cli, 0), &seq));
+	kms_err err = kms_admin_ledger_uses(cli->client, seq, &json);
+	KMS_TRY(cli_answer(cli, err, &json, &answer));
+	KMS_TRY(cli_table_new(heads, sizeof(heads) / sizeof(heads[0]), &table));
+	if (cli_value(cli, "json") == NULL) {
+		names.principals = names_list(cli, kms_admin_principal_list);
+		names.keys = names_list(cli, kms_admin_key_list);
+	}
+	KMS_TRY(cli_shape(cli, take_uses(cli, answer, table, &names)));
+	if (cli_value(cli, "json") == NULL) {
+		cli_table_print(table);
+	}
+	return KMS_OK;
+}
