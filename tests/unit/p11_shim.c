@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See p11_shim.h. */
+#include "p11_shim.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+static struct shim shim;
+static CK_FUNCTION_LIST list;
+
+EXPORT struct shim *shim_control(void)
+{
+	return &shim;
+}
+
+static CK_RV failure(const char *function)
+{
+	if (shim.function == NULL || strcmp(shim.function, function) != 0 || shim.times == 0) {
+		return CKR_OK;
+	}
+	if (shim.skip > 0) {
+		shim.skip--;
+		return CKR_OK;
+	}
+	shim.times--;
+	return shim.rv;
+}
+
+#define FAIL(function)                                                                             \
+	do {                                                                                       \
+		CK_RV failure_rv = failure(function);                                              \
+		if (failure_rv != CKR_OK) {                                                        \
+			return failure_rv;                                                         \
+		}                                                                                  \
+	} while (0)
+
+static CK_RV login(CK_SESSION_HANDLE session, CK_USER_TYPE type, CK_UTF8CHAR_PTR pin, CK_ULONG len)
+{
+	shim.logins++;
+	FAIL("C_Login");
+	return shim.real->C_Login(session, type, pin, len);
+}
+
+static CK_RV generate_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+	CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR object)
+{
+	FAIL("C_GenerateKey");
+	CK_RV rv = shim.real->C_GenerateKey(session, mechanism, template, count, object);
+	if (rv == CKR_OK && shim.generate_lost) {
+		shim.generate_lost = false;
+		return CKR_SESSION_CLOSED;
+	}
+	return rv;
+}
+
+static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+	CK_ATTRIBUTE_PTR attribute, CK_ULONG count)
+{
+	FAIL("C_GetAttributeValue");
+	CK_RV rv = shim.real->C_GetAttributeValue(session, object, attribute, count);
+	if (rv == CKR_OK && shim.flip != 0 && attribute->type == shim.flip) {
+		*(CK_BBOOL *)attribute->pValue ^= CK_TRUE;
+	}
+	return rv;
+}
+
+static CK_RV destroy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+	FAIL("C_DestroyObject");
+	return shim.destroy_lies ? CKR_OK : shim.real->C_DestroyObject(session, object);
+}
+
+static CK_RV encrypt_init(
+	CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
+{
+	FAIL("C_EncryptInit");
+	return shim.real->C_EncryptInit(session, mechanism, key);
+}
+
+static CK_RV encrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
+	CK_ULONG_PTR out_len)
+{
+	FAIL("C_Encrypt");
+	CK_RV rv = shim.real->C_Encrypt(session, in, in_len, out, out_len);
+	if (rv == CKR_OK && shim.encrypt_lies && *out_len != in_len) {
+		out[0] ^= 1;
+	}
+	return rv;
+}
+
+static CK_RV decrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
+	CK_ULONG_PTR out_len)
+{
+	FAIL("C_Decrypt");
+	CK_RV rv = shim.real->C_Decrypt(session, in, in_len, out, out_len);
+	if (rv != CKR_OK && shim.decrypt_lies) {
+		*out_len = in_len - 16;
+		memset(out, 0, *out_len);
+		return CKR_OK;
+	}
+	return rv;
+}
+
+static CK_RV find_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK_ULONG count)
+{
+	FAIL("C_FindObjectsInit");
+	return shim.real->C_FindObjectsInit(session, template, count);
+}
+
+static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG len)
+{
+	FAIL("C_GenerateRandom");
+	return shim.real->C_GenerateRandom(session, out, len);
+}
+
+static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
+	CK_ULONG_PTR out_len)
+{
+	FAIL("C_Sign");
+	return shim.real->C_Sign(session, in, in_len, out, out_len);
+}
+
+EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_list)
+{
+	void *library = dlopen("/usr/lib/softhsm/libsofthsm2.so", RTLD_NOW | RTLD_NODELETE);
+	void *symbol = library != NULL ? dlsym(library, "C_GetFunctionList") : NULL;
+	CK_C_GetFunctionList get = NULL;
+	memcpy(&get, &symbol, sizeof(get));
+	if (get == NULL || get(&shim.real) != CKR_OK) {
+		return CKR_FUNCTION_FAILED;
+	}
+	list = *shim.real;
+	list.C_Login = login;
+	list.C_GenerateKey = generate_key;
+	list.C_GetAttributeValue = get_attribute;
+	list.C_DestroyObject = destroy_object;
+	list.C_EncryptInit = encrypt_init;
+	list.C_Encrypt = encrypt;
+	list.C_Decrypt = decrypt;
+	list.C_FindObjectsInit = find_init;
+	list.C_GenerateRandom = generate_random;
+	list.C_Sign = sign;
+	*ret_list = &list;
+	return CKR_OK;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A PKCS#11 module that is SoftHSM, but fails, lies or counts where a test says so. The test finds
+ * p11_shim.so beside its own executable and gets its control through dlsym("shim_control").
+ */
+#ifndef P11_SHIM_H
+#define P11_SHIM_H
+
+#include <p11-kit/pkcs11.h>
+
+#include <stdbool.h>
+
+struct shim {
+	/* this function answers rv, times times, after skip calls that go through */
+	const char *function;
+	CK_RV rv;
+	unsigned skip;
+	unsigned times;
+	CK_ATTRIBUTE_TYPE flip; /* this boolean attribute is read inverted; 0: none */
+	bool generate_lost;     /* C_GenerateKey makes a key and says that the session was closed */
+	bool destroy_lies;      /* C_DestroyObject says OK and does nothing */
+	bool encrypt_lies;      /* C_Encrypt changes the first byte of a GCM answer */
+	bool decrypt_lies;      /* C_Decrypt takes any tag */
+	unsigned logins;        /* calls of C_Login that were counted */
+	CK_FUNCTION_LIST_PTR real;
+};
+struct shim *shim_control(void);
+
+#endif
