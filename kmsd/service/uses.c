@@ -22,21 +22,29 @@ static kms_err write_contexts(
 	return KMS_OK;
 }
 
-/* A denial for each item that failed, or, with `all`, for every item of a call that did. */
-static kms_err record_failures(struct service *service, const struct service_ask *ask,
+/* Outages are not denials: nobody was refused anything. */
+static bool is_refusal(kms_err err)
+{
+	return !kms_is(err, KMS_CODE_TOKEN_DOWN) && !kms_is(err, KMS_CODE_TIMEOUT) &&
+	       !kms_is(err, KMS_CODE_NO_MEMORY) && !kms_is(err, KMS_CODE_LEDGER) &&
+	       !kms_is(err, KMS_CODE_SESSION);
+}
+
+/* A denial for each item that was refused, or, with `all`, for every item of a call that did. */
+static kms_err record_refusals(struct service *service, const struct service_ask *ask,
 	const struct model_call_item *items, const enum kms_code *codes, kms_err all)
 {
-	size_t count = ask->request->u.use.item_count, failed = 0;
+	size_t count = ask->request->u.use.item_count, refused = 0;
 	struct model_use *denials KMS_AUTO_FREE = calloc(count, sizeof(*denials));
 	if (denials == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
 	for (size_t i = 0; i < count; i++) {
 		enum kms_code code = kms_is_ok(all) ? codes[i] : all.code;
-		if (code == KMS_CODE_OK) {
+		if (code == KMS_CODE_OK || !is_refusal((kms_err){code})) {
 			continue;
 		}
-		denials[failed++] = (struct model_use){
+		denials[refused++] = (struct model_use){
 			.unix_ms = kms_now_unix_ms(),
 			.op = ask->request->op,
 			.principal = ask->who->id,
@@ -47,8 +55,9 @@ static kms_err record_failures(struct service *service, const struct service_ask
 			.denied = code,
 		};
 	}
-	return failed == 0 ? KMS_OK
-			   : ledger_deny(service->parts.ledger, &ask->who->tenant, denials, failed);
+	return refused == 0
+		       ? KMS_OK
+		       : ledger_deny(service->parts.ledger, &ask->who->tenant, denials, refused);
 }
 
 /* Was the key suspended, or worse, while we were at it? Then the answer does not go out. */
@@ -69,14 +78,6 @@ static bool guards(const struct model_key *key, const struct kms_id *token)
 	return false;
 }
 
-/* Outages are not denials: nobody was refused anything. */
-static bool is_refusal(kms_err err)
-{
-	return !kms_is(err, KMS_CODE_TOKEN_DOWN) && !kms_is(err, KMS_CODE_TIMEOUT) &&
-	       !kms_is(err, KMS_CODE_NO_MEMORY) && !kms_is(err, KMS_CODE_LEDGER) &&
-	       !kms_is(err, KMS_CODE_SESSION);
-}
-
 static kms_err release(struct service *service, const struct service_ask *ask,
 	const struct model_call_item *items, const struct token_result *result)
 {
@@ -88,7 +89,7 @@ static kms_err release(struct service *service, const struct service_ask *ask,
 	/* Before the items' own denials: a call that is refused as a whole denies each of them
 	 * once. */
 	KMS_TRY(check_state_again(service, ask));
-	return record_failures(service, ask, items, result->codes, KMS_OK);
+	return record_refusals(service, ask, items, result->codes, KMS_OK);
 }
 
 static kms_err run_sealed(struct service *service, const struct service_ask *ask,
@@ -209,7 +210,7 @@ static kms_err run_clear(struct service *service, const struct service_ask *ask,
 		kms_secret_free(&uses[i].data_key);
 	}
 	KMS_TRY(err);
-	return record_failures(service, ask, items, codes, KMS_OK);
+	return record_refusals(service, ask, items, codes, KMS_OK);
 }
 
 static kms_err run(struct service *service, const struct service_ask *ask,
@@ -243,8 +244,8 @@ kms_err uses_run(
 	kms_err err = write_contexts(ask, contexts, items);
 	if (kms_is_ok(err)) {
 		err = run(service, ask, contexts, items, answer);
-		if (!kms_is_ok(err) && is_refusal(err)) {
-			kms_err recorded = record_failures(service, ask, items, NULL, err);
+		if (!kms_is_ok(err)) {
+			kms_err recorded = record_refusals(service, ask, items, NULL, err);
 			err = kms_is_ok(recorded) ? err : recorded;
 		}
 	}

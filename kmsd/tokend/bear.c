@@ -101,6 +101,21 @@ static kms_err state_birth(struct tokend *tokend, const struct model_bear *bear,
 	return KMS_OK;
 }
 
+/* Intent, KEK, birth: each durable before the next. */
+static kms_err make_and_state(struct tokend *tokend, const struct model_bear *bear,
+	struct p11_kek *ret_object, struct format_birth *ret_birth, struct kms_buf *ret_statement)
+{
+	struct p11_kek_facts facts;
+	char name[KEKS_FILE_BYTES];
+	KMS_TRY(keks_intend(tokend, &bear->kek));
+	KMS_TRY(p11_kek_generate(tokend->p11, &bear->kek, ret_object, &facts));
+	KMS_TRY(state_birth(tokend, bear, &facts, ret_birth, ret_statement));
+	KMS_TRY(state_write(&tokend->state, keks_file(&bear->kek, "birth", name),
+		kms_buf_bytes(ret_statement)));
+	KMS_IGNORE(keks_intent_end(tokend, &bear->kek)); /* a start does it again */
+	return KMS_OK;
+}
+
 kms_err keks_bear(
 	struct tokend *tokend, const struct model_bear *bear, struct kms_bytes *ret_statement)
 {
@@ -114,19 +129,13 @@ kms_err keks_bear(
 	}
 	KMS_TRY(check_bear(tokend, bear));
 	struct p11_kek object;
-	struct p11_kek_facts facts;
-	KMS_TRY(p11_kek_generate(tokend->p11, &bear->kek, &object, &facts));
 	struct format_birth birth;
 	KMS_AUTO_BUF statement = {0};
-	char name[KEKS_FILE_BYTES];
-	kms_err err = state_birth(tokend, bear, &facts, &birth, &statement);
-	if (kms_is_ok(err)) {
-		err = state_write(&tokend->state, keks_file(&bear->kek, "birth", name),
-			kms_buf_bytes(&statement));
-	}
+	kms_err err = make_and_state(tokend, bear, &object, &birth, &statement);
 	if (!kms_is_ok(err)) {
-		/* No durable birth: it was never born. A start would sweep it as well. */
-		KMS_IGNORE(p11_kek_destroy(tokend->p11, &bear->kek));
+		/* No durable birth: it was never born. What cannot be unmade now, a start sweeps.
+		 */
+		KMS_IGNORE(keks_unmake(tokend, &bear->kek));
 		return err;
 	}
 	KMS_TRY(keks_add(tokend->keks, &birth, &statement, KEK_BORN, &kek));
@@ -162,7 +171,9 @@ kms_err keks_abandon(struct tokend *tokend, const struct kms_id *id)
 {
 	struct kek *kek = keks_find(tokend->keks, id);
 	if (kek == NULL) {
-		return KMS_OK; /* never born, or swept */
+		bool intended; /* else never begun here, or swept */
+		KMS_TRY(keks_has_mark(tokend, id, "intent", &intended));
+		return intended ? keks_unmake(tokend, id) : KMS_OK;
 	}
 	if (kek->life == KEK_COMMITTED) {
 		return KMS_ERR(TOKEN_REFUSED);

@@ -2,7 +2,7 @@
 /*
  * Which KEKs exist: kms-tokend's own durable record of births, apart from the token and from kmsd,
  * and how a start holds it against the token. Files of the state directory: kek/ID.birth (the
- * signed statement), .live or .abandoned (empty), .wraps. Must never sweep what may have been born.
+ * signed statement), .live or .abandoned (empty), .wraps; .intent is sweep.c's.
  */
 #include "keks_int.h"
 
@@ -20,9 +20,7 @@ const char *keks_file(const struct kms_id *id, const char *suffix, char name[KEK
 	return name;
 }
 
-/* Is the mark there? What cannot be told is an error: an object must never be swept because of a
- * file that could not be read. */
-static kms_err has_mark(
+kms_err keks_has_mark(
 	const struct tokend *tokend, const struct kms_id *id, const char *suffix, bool *ret_has)
 {
 	char name[KEKS_FILE_BYTES];
@@ -42,8 +40,8 @@ static kms_err read_life(
 {
 	bool abandoned, live;
 	char text[KMS_ID_TEXT];
-	KMS_TRY(has_mark(tokend, id, "abandoned", &abandoned));
-	KMS_TRY(has_mark(tokend, id, "live", &live));
+	KMS_TRY(keks_has_mark(tokend, id, "abandoned", &abandoned));
+	KMS_TRY(keks_has_mark(tokend, id, "live", &live));
 	if (abandoned && live) {
 		kms_log(KMS_LOG_ERROR, "%s/kek/%s: committed and abandoned: restore it",
 			tokend->state.dir, kms_id_text(id, text));
@@ -54,8 +52,9 @@ static kms_err read_life(
 }
 
 /* One kek/ID.birth file back into memory; a damaged one stops the start, it is evidence. */
-static kms_err read_birth(struct tokend *tokend, struct keks *keks, const struct kms_id *id)
+static kms_err read_birth(struct tokend *tokend, const struct kms_id *id, void *arg)
 {
+	struct keks *keks = arg;
 	char name[KEKS_FILE_BYTES];
 	KMS_AUTO_BUF bytes = {0};
 	KMS_TRY(state_read(
@@ -78,7 +77,8 @@ static kms_err read_birth(struct tokend *tokend, struct keks *keks, const struct
 	return life == KEK_COMMITTED ? keks_note_committed(keks, kek) : KMS_OK;
 }
 
-static kms_err read_births(struct tokend *tokend, struct keks *keks)
+kms_err keks_each_file(struct tokend *tokend, const char *suffix,
+	kms_err (*visit)(struct tokend *, const struct kms_id *, void *), void *arg)
 {
 	char path[OWNER_PATH_MAX + 8];
 	(void)snprintf(path, sizeof(path), "%s/kek", tokend->state.dir);
@@ -92,13 +92,13 @@ static kms_err read_births(struct tokend *tokend, struct keks *keks)
 	while (errno = 0, kms_is_ok(err) && (entry = readdir(dir)) != NULL) {
 		char text[KMS_ID_TEXT] = {0};
 		struct kms_id id;
-		if (strlen(entry->d_name) != KMS_ID_TEXT - 1 + strlen(".birth") ||
-			strcmp(entry->d_name + KMS_ID_TEXT - 1, ".birth") != 0) {
+		if (strlen(entry->d_name) < KMS_ID_TEXT || entry->d_name[KMS_ID_TEXT - 1] != '.' ||
+			strcmp(entry->d_name + KMS_ID_TEXT, suffix) != 0) {
 			continue;
 		}
 		memcpy(text, entry->d_name, KMS_ID_TEXT - 1);
 		if (kms_is_ok(kms_id_parse(text, &id))) {
-			err = read_birth(tokend, keks, &id);
+			err = visit(tokend, &id, arg);
 		}
 	}
 	if (kms_is_ok(err) && errno != 0) {
@@ -108,48 +108,6 @@ static kms_err read_births(struct tokend *tokend, struct keks *keks)
 	}
 	(void)closedir(dir);
 	return err;
-}
-
-/* Objects without a durable birth were never born: a killed generation left them. An abandoned
- * one that is still there was killed between the mark and the destruction. */
-static bool is_litter(struct keks *keks, const struct p11_object *object, bool *ret_unknown)
-{
-	struct kek *kek = kms_id_is_zero(&object->id) ? NULL : keks_find(keks, &object->id);
-	*ret_unknown = kek == NULL && object->whole;
-	return kek == NULL || kek->life == KEK_ABANDONED;
-}
-
-static kms_err sweep(struct tokend *tokend, struct keks *keks)
-{
-	struct p11_object *objects KMS_AUTO_FREE = NULL;
-	size_t count, strangers = 0;
-	bool unknown;
-	KMS_TRY(p11_object_list(tokend->p11, &objects, &count));
-	for (size_t i = 0; i < count; i++) {
-		(void)is_litter(keks, &objects[i], &unknown);
-		strangers += unknown ? 1 : 0;
-	}
-	if (strangers > 1) {
-		/* One generation runs at a time, so one kill leaves one whole KEK. */
-		kms_log(KMS_LOG_ERROR,
-			"%zu whole KEKs in the token have no birth in %s/kek: was it restored from "
-			"an older copy? Nothing is swept",
-			strangers, tokend->state.dir);
-		return KMS_OK;
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (!is_litter(keks, &objects[i], &unknown)) {
-			continue;
-		}
-		char text[KMS_ID_TEXT];
-		kms_log(KMS_LOG_WARNING, "sweeping an object that was never born: %s %s",
-			kms_id_text(&objects[i].id, text), objects[i].file);
-		/* Its half-written birth goes first: after the object nothing tells of it. */
-		char name[KEKS_FILE_BYTES];
-		KMS_TRY(state_remove(&tokend->state, keks_file(&objects[i].id, "birth.new", name)));
-		KMS_TRY(p11_object_destroy(tokend->p11, &objects[i]));
-	}
-	return KMS_OK;
 }
 
 struct look {
@@ -189,14 +147,14 @@ kms_err keks_open(struct tokend *tokend, struct keks **ret_keks)
 	if (keks == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
-	KMS_TRY(read_births(tokend, keks));
+	KMS_TRY(keks_each_file(tokend, "birth", read_birth, keks));
 	struct look look = {tokend, KMS_OK};
 	twalk_r(keks->by_id, look_for, &look);
 	if (kms_is(look.err, KMS_CODE_TOKEN_DOWN)) {
 		return look.err;
 	}
 	if (kms_is_ok(look.err)) {
-		KMS_TRY(sweep(tokend, keks));
+		KMS_TRY(keks_sweep(tokend, keks));
 	} else {
 		/* Nothing uses that KEK; remains in the token may be evidence. */
 		kms_log(KMS_LOG_ERROR, "nothing is swept while a KEK is missing");

@@ -58,6 +58,29 @@ struct kek *keks_newest(struct keks *keks, const struct kms_id *key)
 	return found == NULL ? NULL : (*found)->kek;
 }
 
+struct search {
+	const struct kms_id *key;
+	bool found;
+};
+
+static void look_born(const void *node, VISIT visit, void *closure)
+{
+	struct search *search = closure;
+	const struct kek *kek = *(struct kek *const *)node;
+	if (visit == postorder || visit == leaf) {
+		search->found =
+			search->found ||
+			(kek->life == KEK_BORN && kms_id_equal(&kek->birth.key, search->key));
+	}
+}
+
+bool keks_has_born(const struct keks *keks, const struct kms_id *key)
+{
+	struct search search = {.key = key};
+	twalk_r(keks->by_id, look_born, &search);
+	return search.found;
+}
+
 kms_err keks_note_committed(struct keks *keks, struct kek *kek)
 {
 	struct newest wanted = {.key = kek->birth.key};

@@ -58,14 +58,17 @@ static bool fits(const struct format_birth *birth, const struct format_item *ite
 }
 
 /* The KEK that this item must use: the newest of the key for a new slot, the slot's own to open
- * it. It must fit, and the key be of this session's delivery. */
+ * it. It must fit, and the key be of this session's delivery. TIMEOUT: born, and kmsd has not yet
+ * said that this is recorded: a later try finds it. */
 static kms_err find_kek(struct tokend *tokend, const struct session *session, bool opens,
 	const struct format_item *item, struct kek **ret_kek)
 {
 	struct kek *kek = opens ? keks_find(tokend->keks, &item->slot.kek)
 				: keks_newest(tokend->keks, &item->head.key);
 	if (kek == NULL || kek->life != KEK_COMMITTED) {
-		return KMS_ERR(NOT_FOUND);
+		bool born = opens ? kek != NULL && kek->life == KEK_BORN
+				  : keks_has_born(tokend->keks, &item->head.key);
+		return born ? KMS_ERR(TIMEOUT) : KMS_ERR(NOT_FOUND);
 	}
 	const struct format_birth *birth = &kek->birth;
 	bool same = !kek->wrong && fits(birth, item);

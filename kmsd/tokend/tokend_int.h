@@ -7,7 +7,8 @@
  *	owner.c     the owner's file                 profile.c  pkcs11-profiles/, the PIN
  *	state.c     small fsynced files              uses.c     numbering, running hash, statements
  *	keks.c      the KEKs in memory               session.c  sealed sessions, who may have one
- *	births.c    their births on disk, the sweep  bear.c     born, committed, abandoned
+ *	births.c    their births on disk             bear.c     born, committed, abandoned
+ *	sweep.c     what a killed birth leaves
  *	call.c      inside against outside           operate.c  the four operations on a KEK
  *	head.c      checkpoints (system token)       serve.c    poll loop, one row per message
  *	init.c      kms-tokend --init                p11*.c     the token itself
@@ -108,6 +109,8 @@ void keks_free(struct keks **keks);
 /* Any KEK by id; the newest committed one of a key. NULL: none. Borrowed. */
 struct kek *keks_find(struct keks *keks, const struct kms_id *id);
 struct kek *keks_newest(struct keks *keks, const struct kms_id *key);
+/* Is a KEK of this key born here and neither committed nor abandoned? */
+bool keks_has_born(const struct keks *keks, const struct kms_id *key);
 kms_err keks_bear(
 	struct tokend *tokend, const struct model_bear *bear, struct kms_bytes *ret_statement);
 kms_err keks_commit(struct tokend *tokend, const struct kms_id *id);

@@ -366,6 +366,7 @@ END_TEST
 
 /* ---- kills: what stands on disk after each durable write ---- */
 
+/* A KEK in the token of which nothing else tells. */
 static void orphan(uint8_t kek)
 {
 	const struct kms_id id = sample_id(kek);
@@ -374,23 +375,79 @@ static void orphan(uint8_t kek)
 	ck_ok(p11_kek_generate(tokend->p11, &id, &object, &facts));
 }
 
+#define KEK_FILE(digits, suffix)                                                                   \
+	path_of("%s/token/state/kek/" digits digits digits digits "-" digits digits                \
+		"-" digits digits "-" digits digits "-" digits digits digits digits digits digits  \
+		"." suffix,                                                                        \
+		dir)
+
+#define ck_gone(path) ck_assert_int_ne(access((path), F_OK), 0)
+
+static void intend(uint8_t kek)
+{
+	const struct kms_id id = sample_id(kek);
+	char text[KMS_ID_TEXT];
+	write_file(path_of("%s/token/state/kek/%s.intent", dir, kms_id_text(&id, text)), "");
+}
+
 START_TEST(an_unborn_object_is_swept_and_no_other)
 {
 	born(0x10, 0x20, 1);
 	ck_ok(commit(0x10));
 	born(0x11, 0x20, 2);
+	ck_gone(KEK_FILE("10", "intent"));
+	intend(0x12);
 	orphan(0x12);
+	orphan(0x13); /* its birth may have been lost */
 	restart();
-	ck_assert(in_token(0x10) && in_token(0x11) && !in_token(0x12));
+	ck_assert(in_token(0x10) && in_token(0x11) && !in_token(0x12) && in_token(0x13));
+	ck_gone(KEK_FILE("12", "intent"));
 	/* A birth that was being written: the temporary file is no birth, and goes with its object.
 	 */
+	intend(0x12);
 	orphan(0x12);
-	shell("cp %s/token/state/kek/*1010.birth %s/token/state/kek/"
-	      "12121212-1212-1212-1212-121212121212.birth.new",
-		dir, dir);
+	write_file(KEK_FILE("12", "birth.new"), "half");
+	write_file(KEK_FILE("14", "intent.new"), "");
 	restart();
 	ck_assert(in_token(0x10) && in_token(0x11) && !in_token(0x12));
-	shell("test ! -e %s/token/state/kek/12121212-1212-1212-1212-121212121212.birth.new", dir);
+	ck_gone(KEK_FILE("12", "birth.new"));
+	ck_gone(KEK_FILE("14", "intent.new"));
+}
+END_TEST
+
+START_TEST(an_intent_beside_its_birth_is_over)
+{
+	born(0x10, 0x20, 1);
+	intend(0x10);
+	restart();
+	ck_assert(in_token(0x10));
+	ck_assert_int_eq(life(0x10), KEK_BORN);
+	ck_gone(KEK_FILE("10", "intent"));
+}
+END_TEST
+
+/* The rename is on disk, but the directory's fsync failed: nobody was told of that birth. */
+START_TEST(a_birth_that_may_not_be_durable_is_unmade)
+{
+	const struct kms_id id = sample_id(0x10);
+	intend(0x10);
+	orphan(0x10);
+	write_file(KEK_FILE("10", "birth"), "");
+	ck_ok(keks_abandon(tokend, &id));
+	ck_assert(!in_token(0x10));
+	ck_gone(KEK_FILE("10", "birth"));
+	ck_gone(KEK_FILE("10", "intent"));
+	born(0x10, 0x20, 1); /* and may be tried again */
+}
+END_TEST
+
+START_TEST(an_intent_that_is_not_durable_makes_nothing)
+{
+	const struct model_bear bear = bear_of(0x10, 0x20, 1);
+	struct kms_bytes statement;
+	ck_assert_int_eq(mkdir(KEK_FILE("10", "intent.new"), 0700), 0);
+	ck_assert(!kms_is_ok(keks_bear(tokend, &bear, &statement)));
+	ck_assert(!in_token(0x10));
 }
 END_TEST
 
@@ -405,12 +462,12 @@ START_TEST(a_kill_after_the_mark_of_an_abandon)
 }
 END_TEST
 
-/* Two whole KEKs without births are no killed generation. */
+/* Not even when it lacks a single birth. */
 START_TEST(an_older_copy_of_the_state_destroys_nothing)
 {
-	shell("cp -a %s/token/state/kek %s/older", dir, dir);
 	born(0x10, 0x20, 1);
 	ck_ok(commit(0x10));
+	shell("cp -a %s/token/state/kek %s/older", dir, dir);
 	born(0x11, 0x20, 2);
 	ck_ok(commit(0x11));
 	stop();
@@ -451,10 +508,12 @@ START_TEST(while_a_committed_kek_is_missing_nothing_is_swept)
 	const struct kms_id id = sample_id(0x10);
 	born(0x10, 0x20, 1);
 	ck_ok(commit(0x10));
+	intend(0x12);
 	orphan(0x12);
 	ck_ok(p11_kek_destroy(tokend->p11, &id));
 	restart(); /* it serves what is there */
 	ck_assert(!in_token(0x10) && in_token(0x12));
+	ck_assert_int_eq(access(KEK_FILE("12", "intent"), F_OK), 0); /* for a later start */
 }
 END_TEST
 
@@ -540,6 +599,9 @@ int main(void)
 	tcase_add_test(tcase, two_births_cannot_become_two_kinds_of_key);
 	tcase_add_test(tcase, commit_and_abandon);
 	tcase_add_test(tcase, an_unborn_object_is_swept_and_no_other);
+	tcase_add_test(tcase, an_intent_beside_its_birth_is_over);
+	tcase_add_test(tcase, a_birth_that_may_not_be_durable_is_unmade);
+	tcase_add_test(tcase, an_intent_that_is_not_durable_makes_nothing);
 	tcase_add_test(tcase, a_kill_after_the_mark_of_an_abandon);
 	tcase_add_test(tcase, an_older_copy_of_the_state_destroys_nothing);
 	tcase_add_test(tcase, marks_that_cannot_be_read_stop_the_start);
