@@ -69,6 +69,12 @@ static bool is_json(const char *type)
 }
 
 /* Room for the body, by Content-Length: RFC 9110 section 8.6 and 15.5.12, 14, 16. */
+static kms_err take_secret(struct MHD_Connection *mhd, struct request *request)
+{
+	KMS_TRY(peer_take_secret(connection_of(mhd)->peer, request->body_len));
+	return kms_secret_new(request->body_len, &request->secret);
+}
+
 static bool prepare_body(
 	struct MHD_Connection *mhd, struct request *request, struct refusal *refusal)
 {
@@ -99,7 +105,7 @@ static bool prepare_body(
 	}
 	request->body_len = (size_t)len;
 	if (may_be_secret) {
-		refusal->err = kms_secret_new(request->body_len, &request->secret);
+		refusal->err = take_secret(mhd, request);
 	} else {
 		request->plain = malloc(request->body_len);
 		refusal->err = request->plain == NULL ? KMS_ERR(NO_MEMORY) : KMS_OK;

@@ -19,6 +19,7 @@ struct peer {
 	int64_t from_unix_s, until_unix_s;
 	bool counted; /* among the connections of `principal` */
 	struct kms_id principal;
+	size_t secret; /* bytes that the request at work was granted */
 };
 
 kms_err peer_new(struct peer_limits *limits, struct peer **ret_peer)
@@ -109,5 +110,13 @@ kms_err peer_enter(struct peer *peer, struct service *service, gnutls_session_t 
 
 void peer_leave(struct peer *peer)
 {
-	limits_end(peer->limits, &peer->principal);
+	limits_end(peer->limits, &peer->principal, peer->secret);
+	peer->secret = 0;
+}
+
+kms_err peer_take_secret(struct peer *peer, size_t bytes)
+{
+	KMS_TRY(limits_secret(peer->limits, &peer->principal, bytes));
+	peer->secret += bytes;
+	return KMS_OK;
 }

@@ -9,11 +9,13 @@
 #include <stdlib.h>
 
 _Static_assert((int)LIMIT_PEER_CONNECTIONS < (int)LIMIT_CONNECTIONS, "a share, not the whole");
+_Static_assert((int)LIMIT_PEER_SECRET < (int)KMS_SECRET_SLAB, "a share, not the whole");
 
 struct holder {
 	struct kms_id principal;
 	uint32_t connections; /* 0: the row is free */
 	uint32_t requests;
+	size_t secret; /* bytes */
 };
 
 struct peer_limits {
@@ -92,6 +94,20 @@ void limits_disconnect(struct peer_limits *limits, const struct kms_id *principa
 	(void)pthread_mutex_unlock(&limits->lock);
 }
 
+kms_err limits_secret(struct peer_limits *limits, const struct kms_id *principal, size_t bytes)
+{
+	kms_err err = KMS_ERR(RATE);
+	(void)pthread_mutex_lock(&limits->lock);
+	struct holder *row = row_of(limits, principal);
+	KMS_ASSERT(row != NULL);
+	if (bytes <= LIMIT_PEER_SECRET - row->secret) {
+		row->secret += bytes;
+		err = KMS_OK;
+	}
+	(void)pthread_mutex_unlock(&limits->lock);
+	return err;
+}
+
 kms_err limits_begin(struct peer_limits *limits, const struct kms_id *principal)
 {
 	kms_err err = KMS_ERR(RATE);
@@ -106,11 +122,12 @@ kms_err limits_begin(struct peer_limits *limits, const struct kms_id *principal)
 	return err;
 }
 
-void limits_end(struct peer_limits *limits, const struct kms_id *principal)
+void limits_end(struct peer_limits *limits, const struct kms_id *principal, size_t secret)
 {
 	(void)pthread_mutex_lock(&limits->lock);
 	struct holder *row = row_of(limits, principal);
-	KMS_ASSERT(row != NULL && row->requests > 0);
+	KMS_ASSERT(row != NULL && row->requests > 0 && row->secret >= secret);
 	row->requests--;
+	row->secret -= secret;
 	(void)pthread_mutex_unlock(&limits->lock);
 }

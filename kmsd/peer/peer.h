@@ -47,5 +47,11 @@ void peer_free(struct peer **peer);
 kms_err peer_enter(struct peer *peer, struct service *service, struct gnutls_session_int *session,
 	struct model_principal *ret_who);
 void peer_leave(struct peer *peer);
+/*
+ * The request that entered is about to take so many bytes of secret memory: RATE past
+ * LIMIT_PEER_SECRET of its principal, whatever other connections it has. peer_leave() gives it
+ * back.
+ */
+kms_err peer_take_secret(struct peer *peer, size_t bytes);
 
 #endif

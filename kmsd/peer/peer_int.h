@@ -9,6 +9,8 @@
 kms_err limits_connect(struct peer_limits *limits, const struct kms_id *principal);
 void limits_disconnect(struct peer_limits *limits, const struct kms_id *principal);
 kms_err limits_begin(struct peer_limits *limits, const struct kms_id *principal);
-void limits_end(struct peer_limits *limits, const struct kms_id *principal);
+kms_err limits_secret(struct peer_limits *limits, const struct kms_id *principal, size_t bytes);
+/* With what limits_secret() granted the request. */
+void limits_end(struct peer_limits *limits, const struct kms_id *principal, size_t secret);
 
 #endif

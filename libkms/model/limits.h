@@ -73,6 +73,7 @@ enum {
 	LIMIT_ADDRESS_CONNECTIONS = 256, /* from one address */
 	LIMIT_PEER_CONNECTIONS = 192,    /* of one principal */
 	LIMIT_PEER_REQUESTS = 128,       /* of one principal, at work at a time */
+	LIMIT_PEER_SECRET = 512 * 1024,  /* secret memory that its requests' bodies take */
 	LIMIT_HTTP_MEMORY = 16 * 1024,   /* of one connection: its headers stand there */
 	LIMIT_HTTP_QUERY = 4,            /* arguments of one URL */
 	LIMIT_HTTP_HEAD_MS = 10 * 1000,  /* from the connection to the end of its first headers */

@@ -315,6 +315,17 @@ START_TEST(names_the_methods_that_may_be_used)
 }
 END_TEST
 
+/* The server learns of the other connections in its own time. */
+static void wait_until_refused(const char *request, int status)
+{
+	char wanted[32];
+	(void)snprintf(wanted, sizeof(wanted), "HTTP/1.1 %d ", status);
+	int64_t end = kms_monotonic_ms() + 10000;
+	while (strncmp(talk(&client_a, request), wanted, strlen(wanted)) != 0) {
+		ck_assert_int_lt(kms_monotonic_ms(), end);
+	}
+}
+
 START_TEST(limits_bodies)
 {
 	static char request[512];
@@ -352,6 +363,33 @@ START_TEST(takes_a_body_of_the_limit)
 	tls_client_read(&client, reply, sizeof(reply));
 	tls_client_close(&client);
 	check_problem(reply, 400, "format");
+}
+END_TEST
+
+/* Bodies that are begun and never ended: their principal has its share, others go on. */
+START_TEST(limits_secret_memory_of_a_principal)
+{
+	static char large[512], small[512];
+	struct tls_client clients[LIMIT_PEER_SECRET / KMS_SECRET_MAX];
+	const size_t count = sizeof(clients) / sizeof(clients[0]);
+	char *const requests[] = {large, small};
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(requests[i], sizeof(large),
+			"POST /v1/keys/" KEY_ID "/wrap HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{}",
+			i == 0 ? KMS_SECRET_MAX : 2);
+	}
+	for (size_t i = 0; i < count; i++) {
+		ck_assert(tls_client_open(&clients[i], api_port(data), &client_a, TLS13));
+		tls_client_send(&clients[i], large, strlen(large));
+	}
+	wait_until_refused(small, 429);
+	check_problem(talk(&client_a, small), 429, "rate");
+	check_problem(talk(&client_b, small), 400, "format");
+	for (size_t i = 0; i < count; i++) {
+		tls_client_close(&clients[i]);
+	}
+	wait_until_refused(small, 400); /* the share is given back */
 }
 END_TEST
 
@@ -601,6 +639,7 @@ int main(void)
 	tcase_add_test(refused, refuses_unknown_routes);
 	tcase_add_test(refused, names_the_methods_that_may_be_used);
 	tcase_add_test(refused, limits_bodies);
+	tcase_add_test(refused, limits_secret_memory_of_a_principal);
 	tcase_add_test(refused, takes_a_body_of_the_limit);
 	tcase_add_test(refused, refuses_other_bodies);
 	tcase_add_test(refused, refuses_bad_arguments);
