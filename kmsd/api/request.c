@@ -180,7 +180,7 @@ static enum MHD_Result take_argument(
 }
 
 static kms_err call(struct api *api, struct MHD_Connection *mhd, struct request *request,
-	struct wire_body *ret_body)
+	struct wire_body *ret_body, char ret_detail[LIMIT_REASON + 1])
 {
 	struct arguments arguments = {.count = 0};
 	KMS_AUTO(model_request) asked = NULL;
@@ -194,7 +194,7 @@ static kms_err call(struct api *api, struct MHD_Connection *mhd, struct request 
 		(struct kms_bytes){body_ptr(request), request->got}, &asked);
 	free_body(request);
 	KMS_TRY(err);
-	KMS_TRY(service_call(api->service, &request->who, api->face, asked, &answer));
+	KMS_TRY(service_call(api->service, &request->who, api->face, asked, &answer, ret_detail));
 	return wire_answer_write(answer, ret_body);
 }
 
@@ -204,11 +204,13 @@ static enum MHD_Result finish(struct api *api, struct MHD_Connection *mhd, struc
 	struct wire_body body = {0};
 	enum MHD_Result result;
 	watch_set(&api->watch, &connection->watched, 0);
-	kms_err err = call(api, mhd, request, &body);
+	char detail[LIMIT_REASON + 1] = "";
+	kms_err err = call(api, mhd, request, &body, detail);
 	if (kms_is_ok(err)) {
 		result = answer_send(mhd, &body, &request->status);
 	} else {
-		result = refuse(mhd, request, &(struct refusal){.err = err});
+		result = refuse(mhd, request,
+			&(struct refusal){.err = err, .detail = detail[0] != '\0' ? detail : NULL});
 	}
 	wire_body_free(&body);
 	watch_set(&api->watch, &connection->watched, LIMIT_HTTP_SEND_MS);

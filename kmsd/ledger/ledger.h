@@ -62,6 +62,14 @@ kms_err ledger_head(struct ledger *ledger, uint64_t *ret_size, uint64_t *ret_sig
 	struct kms_buf *ret_checkpoint);
 
 /*
+ * An entry's inclusion under the newest signed checkpoint, for those who verify without us. Waits
+ * at most timeout_ms for a checkpoint that covers it (TIMEOUT). Caller frees both buffers.
+ */
+struct tlog_proof;
+kms_err ledger_inclusion(struct ledger *ledger, uint64_t seq, int timeout_ms,
+	struct kms_buf *ret_entry, struct tlog_proof *ret_proof, struct kms_buf *ret_checkpoint);
+
+/*
  * Rebuild the state from a store's entries in memory and compare it with the store's own, checking
  * sequence, leaf hashes, kprev, tree, head and use records on the way; beside a running kmsd, too.
  * INTEGRITY when they part. ret_report (also then) says what was found and where it parts, as text.

@@ -179,8 +179,10 @@ static kms_err record_denial(struct service *service, const struct service_ask *
 }
 
 kms_err service_call(struct service *service, const struct model_principal *who,
-	enum model_face face, const struct model_request *request, struct model_answer **ret_answer)
+	enum model_face face, const struct model_request *request, struct model_answer **ret_answer,
+	char ret_detail[LIMIT_REASON + 1])
 {
+	ret_detail[0] = '\0';
 	if (request->op <= 0 || request->op >= MODEL_OP_COUNT_ || rows[request->op].run == NULL ||
 		(model_op_face(request->op) & face) == 0) {
 		return KMS_ERR(NOT_FOUND);

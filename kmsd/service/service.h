@@ -41,11 +41,12 @@ kms_err service_tenant_ca(struct service *service, const struct kms_id *tenant, 
 
 /*
  * The door. Denials are recorded before they are returned. ret_answer is owned by the caller.
- * After TOKEN_DOWN, TIMEOUT and LEDGER asking again later makes sense.
+ * After TOKEN_DOWN, TIMEOUT and LEDGER asking again later makes sense. ret_detail says more of an
+ * error where there is more to say ("erased at ..., certificate ..."), for the client; "" else.
  */
 kms_err service_call(struct service *service, const struct model_principal *who,
-	enum model_face face, const struct model_request *request,
-	struct model_answer **ret_answer);
+	enum model_face face, const struct model_request *request, struct model_answer **ret_answer,
+	char ret_detail[LIMIT_REASON + 1]);
 
 /* ---- offline: `kmsd --init`, `kmsd --add-tenant`, `kmsd --replay` ---- */
 

@@ -245,6 +245,15 @@ kms_err store_apply(
 		return know_token(conn, &change->u.use_statement.token);
 	case MODEL_CHANGE_USE_BATCH:
 		return count_uses(conn, change);
+	case MODEL_CHANGE_ERASE_REQUEST:
+	case MODEL_CHANGE_ERASE_APPROVE:
+	case MODEL_CHANGE_ERASE_CANCEL:
+	case MODEL_CHANGE_ERASE_INTENT:
+	case MODEL_CHANGE_ERASE_RESULT:
+	case MODEL_CHANGE_ERASE_WIPE:
+	case MODEL_CHANGE_ERASE_FINAL:
+	case MODEL_CHANGE_CERT_ISSUE:
+		return KMS_ERR(UNSUPPORTED);
 	case MODEL_CHANGE_ALARM:
 		return KMS_OK; /* it says something and changes nothing */
 	}

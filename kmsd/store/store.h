@@ -70,11 +70,10 @@ kms_err store_token_get(
 kms_err store_token_list(struct store *store, const struct kms_id *tenant,
 	struct model_token **ret_rows, size_t *ret_count);
 kms_err store_key_get(struct store *store, const struct kms_id *id, struct model_key *ret_key);
-kms_err store_key_list(struct store *store, const struct kms_id *tenant,
-	const struct kms_id *after, uint32_t limit, struct model_key **ret_rows,
+kms_err store_key_list(struct store *store, const struct kms_id *tenant, const struct kms_id *after,
+	uint32_t limit, struct model_key **ret_rows, size_t *ret_count);
+kms_err store_kek_list(struct store *store, const struct kms_id *key, struct model_kek **ret_rows,
 	size_t *ret_count);
-kms_err store_kek_list(struct store *store, const struct kms_id *key,
-	struct model_kek **ret_rows, size_t *ret_count);
 /* The KEKs of a token in one state, for recovery. */
 kms_err store_kek_of_token(struct store *store, const struct kms_id *token,
 	enum model_kek_state state, struct model_kek **ret_rows, size_t *ret_count);
@@ -84,9 +83,39 @@ kms_err store_dataset_list(struct store *store, const struct kms_id *tenant,
 	const struct kms_id *after, uint32_t limit, struct model_dataset **ret_rows,
 	size_t *ret_count);
 
+/* Erasures: what they own is the caller's (model_erasure_free for each row). */
+kms_err store_erasure_get(
+	struct store *store, const struct kms_id *id, struct model_erasure *ret_erasure);
+kms_err store_erasure_list(struct store *store, const struct kms_id *tenant,
+	const struct kms_id *after, uint32_t limit, struct model_erasure **ret_rows,
+	size_t *ret_count);
+/* Those that are EXECUTING, of every tenant: for recovery. */
+kms_err store_erasure_open(struct store *store, struct model_erasure **ret_rows, size_t *ret_count);
+/* Its KEKs and wipes, as rows of its bytes; token_up is left false. */
+kms_err store_erasure_rows(struct store *store, const struct kms_id *id,
+	struct model_erase_row **ret_rows, size_t *ret_count);
+/* Seqs of every entry that is about this erasure, oldest first. Caller frees. */
+kms_err store_erasure_entries(
+	struct store *store, const struct kms_id *id, uint64_t **ret_seqs, size_t *ret_count);
+/* The plan's scope and a certificate's JSON, as they came with their changes. NOT_FOUND also where
+ * only a replay made the state. */
+kms_err store_erasure_plan(struct store *store, const struct kms_id *id, struct kms_buf *ret_json);
+kms_err store_certificate(struct store *store, const struct kms_id *id, struct kms_buf *ret_json);
+/* Datasets under one key, by id. Caller frees. */
+kms_err store_dataset_of_key(struct store *store, const struct kms_id *key,
+	const struct kms_id *after, uint32_t limit, struct model_dataset **ret_rows,
+	size_t *ret_count);
+/* How often the KEKs of a key were used, by its use records: counted in the rows as they come. */
+struct store_use_count {
+	uint64_t datakeys, wraps, unwraps, rewraps;
+	int64_t first_unix_ms, last_unix_ms; /* 0: never */
+};
+kms_err store_use_count_get(
+	struct store *store, const struct kms_id *key, struct store_use_count *ret_count);
+
 /* Where the recorded uses, and the recorded statements, of a token end; zeros: none yet. */
 struct store_position {
-	uint64_t boot, n;                     /* last use.batch */
+	uint64_t boot, n; /* last use.batch */
 	struct kms_hash running;
 	uint64_t statement_boot, statement_n; /* last recorded statement */
 	uint64_t known_boot;                  /* last token.boot */
@@ -114,11 +143,11 @@ kms_err store_entries_get(struct store *store, const struct kms_id *tenant, uint
 kms_err store_entries_of_key(struct store *store, const struct kms_id *key, uint32_t limit,
 	struct model_entry **ret_rows, size_t *ret_count);
 /* The newest entry of a key: its next entry's `kprev`. NOT_FOUND: it has none. */
-kms_err store_entry_last_of_key(struct store_tx *tx, const struct kms_id *key,
-	uint64_t *ret_seq, struct kms_hash *ret_leaf);
+kms_err store_entry_last_of_key(struct store_tx *tx, const struct kms_id *key, uint64_t *ret_seq,
+	struct kms_hash *ret_leaf);
 
-kms_err store_node_put(struct store_tx *tx, unsigned level, uint64_t index,
-	const struct kms_hash *hash);
+kms_err store_node_put(
+	struct store_tx *tx, unsigned level, uint64_t index, const struct kms_hash *hash);
 kms_err store_node_get(
 	struct store *store, unsigned level, uint64_t index, struct kms_hash *ret_hash);
 

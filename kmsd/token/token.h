@@ -116,6 +116,23 @@ kms_err token_kek_abandon(struct token *token, const struct kms_id *kek);
 /* KEKs after an id (zero: from the start), at most LIMIT_LIST_PAGE. Caller frees the rows. */
 kms_err token_kek_list(struct token *token, const struct kms_id *after,
 	struct model_held_kek **ret_rows, uint32_t *ret_count);
+kms_err token_kek_hold(struct token *token, const struct kms_id *kek, bool held);
+kms_err token_erase_pins(struct token *token, struct model_erase_pins *ret_pins);
+/*
+ * TOKEN_REFUSED, with the reason logged: a signature, the count, the requester, the proof, a
+ * cancellation it has seen. TIMEOUT: too early by its clock, try again. NOT_FOUND from the two
+ * others: it does not hold that erasure (any more): open it again.
+ */
+kms_err token_erase_open(struct token *token, const struct model_erase_order *order);
+kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const struct kms_id *kek,
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence);
+kms_err token_erase_wipe(
+	struct token *token, const struct kms_id *erasure, struct kms_buf *ret_statement);
+/* certificate empty: an approver's. */
+kms_err token_erase_cancel(struct token *token, struct kms_bytes erase, struct kms_bytes spki,
+	struct kms_bytes certificate, const uint8_t signature[MODEL_SIGNATURE]);
+/* The signed note over a manifest's text. */
+kms_err token_manifest_sign(struct token *token, struct kms_bytes text, struct kms_buf *ret_note);
 kms_err token_head_sign(
 	struct token *token, const struct model_head_sign *request, struct kms_buf *ret_note);
 /* The last signed note; empty: it never signed one. */

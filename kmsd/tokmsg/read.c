@@ -214,6 +214,13 @@ static kms_err read_request(struct kms_reader *reader, struct tokmsg *msg)
 		return read_id(reader, &msg->u.kek);
 	case TOKMSG_HEAD_SIGN:
 		return read_head_sign(reader, &msg->u.head_sign);
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_PINS:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_KEK:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_ERASE_CANCEL:
+	case TOKMSG_MANIFEST_SIGN:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -265,6 +272,13 @@ static kms_err read_answer(struct kms_reader *reader, struct tokmsg *msg)
 	case TOKMSG_KEK_ABANDON:
 	case TOKMSG_PING:
 		return KMS_OK;
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_PINS:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_KEK:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_ERASE_CANCEL:
+	case TOKMSG_MANIFEST_SIGN:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}

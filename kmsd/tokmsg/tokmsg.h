@@ -29,6 +29,13 @@ enum tokmsg_type {
 	TOKMSG_HEAD_SIGN, /* system token: sign this checkpoint */
 	TOKMSG_HEAD_LAST, /* system token: the last head it signed */
 	TOKMSG_PING,
+	TOKMSG_KEK_HOLD,      /* suspend this KEK, or no longer; durable, idempotent */
+	TOKMSG_ERASE_PINS,    /* which approvers, and how many of them */
+	TOKMSG_ERASE_OPEN,    /* here is an approved erasure; held until the process ends */
+	TOKMSG_ERASE_KEK,     /* destroy one KEK of it and show its absence; idempotent */
+	TOKMSG_ERASE_WIPE,    /* wipe the token, when every KEK is gone; idempotent */
+	TOKMSG_ERASE_CANCEL,  /* a signed cancellation, kept for ever */
+	TOKMSG_MANIFEST_SIGN, /* system token: sign a bundle's manifest */
 	TOKMSG_TYPE_COUNT_,
 };
 
@@ -80,6 +87,27 @@ struct tokmsg {
 			struct model_held_kek *rows; /* owned when read */
 		} keks;                              /* KEK_LIST answer, by id */
 		struct model_head_sign head_sign;    /* HEAD_SIGN */
+		struct {
+			struct kms_id kek;
+			bool held;
+		} hold;                               /* KEK_HOLD */
+		struct model_erase_pins *erase_pins;  /* ERASE_PINS answer; owned when read */
+		struct model_erase_order *erase_open; /* ERASE_OPEN; owned when read, borrows */
+		struct {
+			struct kms_id erasure;
+			struct kms_id kek; /* ERASE_KEK */
+		} erase;                   /* ERASE_KEK, ERASE_WIPE */
+		struct {
+			struct kms_bytes destroy, absence;
+		} erased; /* ERASE_KEK answer; ERASE_WIPE and MANIFEST_SIGN answer bytes */
+		struct {
+			struct kms_bytes erase; /* kmsd-erase/1 */
+			struct kms_bytes spki;  /* DER: of an approver's key, or the requester's */
+			/* the requester's certificate, DER, when it is the requester */
+			struct kms_bytes certificate;
+			uint8_t signature[MODEL_SIGNATURE];
+		} erase_cancel;            /* ERASE_CANCEL */
+		struct kms_bytes manifest; /* MANIFEST_SIGN: the text, its last newline included */
 	} u;
 };
 void tokmsg_clear(struct tokmsg *msg); /* frees what it owns */

@@ -112,6 +112,13 @@ static void write_request(struct kms_writer *writer, const struct tokmsg *msg)
 			write_hash(writer, &msg->u.head_sign.proof[i]);
 		}
 		break;
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_PINS:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_KEK:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_ERASE_CANCEL:
+	case TOKMSG_MANIFEST_SIGN:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -162,6 +169,13 @@ static void write_answer(struct kms_writer *writer, const struct tokmsg *msg)
 	case TOKMSG_KEK_COMMIT:
 	case TOKMSG_KEK_ABANDON:
 	case TOKMSG_PING:
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_PINS:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_KEK:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_ERASE_CANCEL:
+	case TOKMSG_MANIFEST_SIGN:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}

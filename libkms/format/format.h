@@ -156,9 +156,44 @@ kms_err format_custody_check(const struct format_key *key, const struct format_w
 kms_err format_use_step(
 	const struct kms_hash *previous, const struct model_use *use, struct kms_hash *ret_next);
 
+/* ---- erasure (docs/formats/erase.md) ---- */
+
+struct format_erase_kek {
+	struct kms_id token, kek, key;
+	uint32_t version;
+	struct kms_hash commitment;
+};
+/* "kmsd-erase/1": what requester and approvers sign. Lists are sorted, each element once. */
+struct format_erase {
+	char origin[256]; /* of the ledger */
+	struct kms_id erasure, tenant, requester;
+	enum model_erase_scope scope;
+	struct kms_id subject;
+	struct kms_hash plan; /* SHA-256 of the plan's scope */
+	int64_t not_before_unix_s;
+	int64_t expires_unix_s; /* after not_before */
+	uint32_t wipe_count;    /* TENANT only */
+	struct kms_id wipes[LIMIT_TOKENS];
+	uint32_t kek_count;            /* 1 .. LIMIT_ERASE_KEKS; by token, then KEK id */
+	struct format_erase_kek *keks; /* owned */
+};
+void format_erase_free(struct format_erase **erase);
+kms_err format_erase_write(const struct format_erase *erase, struct kms_buf *ret_bytes);
+kms_err format_erase_read(struct kms_bytes bytes, struct format_erase **ret_erase);
+/* "kmsd-erase-cancel/1", erasure id, SHA-256 of its kmsd-erase/1 bytes: what a cancellation signs.
+ */
+kms_err format_erase_cancel_write(
+	const struct kms_id *erasure, const struct kms_hash *erase, struct kms_buf *ret_bytes);
+
 /* ---- statements (docs/formats/statement.md) ---- */
 
-enum format_statement_type { FORMAT_STATEMENT_BIRTH = 1, FORMAT_STATEMENT_USES = 2 };
+enum format_statement_type {
+	FORMAT_STATEMENT_BIRTH = 1,
+	FORMAT_STATEMENT_USES = 2,
+	FORMAT_STATEMENT_DESTROY = 3,
+	FORMAT_STATEMENT_ABSENCE = 4,
+	FORMAT_STATEMENT_WIPE = 5,
+};
 
 /* The attributes of a KEK object as they were read back (reference field `obj`). */
 struct format_attributes {
@@ -186,6 +221,38 @@ struct format_uses {
 	uint64_t previous_count;
 	struct kms_hash previous_running;
 };
+/* Which KEK, and on whose word. */
+struct format_erased {
+	struct kms_id erasure;
+	struct kms_hash erase; /* SHA-256 of the kmsd-erase/1 bytes */
+	struct kms_id key;
+	uint32_t version;
+	struct kms_id kek;
+	struct kms_hash commitment; /* of its birth */
+};
+struct format_destroy {
+	struct format_erased what;
+	/* The object was there, and its commitment, computed anew, was that. False: an interrupted
+	 * destruction had removed it already. */
+	bool found;
+	uint64_t rv;        /* CK_RV of C_DestroyObject; CKR_OK where found is false */
+	bool canary_before; /* a test ciphertext, made just before, opened */
+	bool canary_after;  /* and opened still after it: never in a good statement */
+};
+struct format_absence {
+	struct format_erased what;
+	uint32_t searched; /* secret keys of the token that were looked at */
+	uint32_t matched;  /* of them with that id or that commitment: 0 in a good statement */
+	uint32_t born;     /* KEKs that were ever committed for this key in this token */
+	uint32_t living;   /* of them not destroyed yet */
+};
+struct format_wipe {
+	struct kms_id erasure;
+	struct kms_hash erase;
+	uint32_t destroyed; /* KEKs destroyed before it: every one that was committed */
+	bool initialised;   /* the token was initialised anew, or its directory removed */
+	bool overwritten;   /* the file that holds its own key was overwritten first (SoftHSM) */
+};
 struct format_statement {
 	enum format_statement_type type;
 	struct kms_id token;
@@ -194,6 +261,9 @@ struct format_statement {
 	union {
 		struct format_birth birth;
 		struct format_uses uses;
+		struct format_destroy destroy;
+		struct format_absence absence;
+		struct format_wipe wipe;
 	} u;
 };
 /* The bytes to be signed. The statement as kept and sent is these, then 64 bytes of signature

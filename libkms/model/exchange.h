@@ -60,6 +60,38 @@ struct model_bear {
 	struct kms_id tokens[LIMIT_CUSTODY_TOKENS];
 };
 
+/* What a kms-tokend asks for before it destroys: by its owner's file. */
+struct model_erase_pins {
+	uint32_t needed; /* approvals; 0: its owner allows no erasure */
+	uint32_t count;
+	struct {
+		struct kms_id approver;
+		struct kms_hash spki; /* SHA-256 of the DER SPKI of the key that signs */
+	} rows[LIMIT_APPROVALS];
+};
+
+/* Everything that a kms-tokend needs to judge an erasure by itself. Borrowed. */
+struct model_erase_order {
+	struct kms_bytes erase;       /* kmsd-erase/1 */
+	struct kms_bytes certificate; /* the requester's, DER */
+	uint8_t signature[MODEL_SIGNATURE];
+	uint32_t approval_count;
+	struct {
+		struct kms_id approver;
+		struct kms_bytes spki; /* DER */
+		uint8_t signature[MODEL_SIGNATURE];
+	} approvals[LIMIT_APPROVALS];
+	/* The intent's entry as it is stored, and its inclusion under a signed checkpoint. */
+	struct kms_bytes entry;
+	uint64_t index;
+	uint32_t proof_count;
+	struct kms_hash proof[64];
+	struct kms_bytes checkpoint;
+	/* Another kms-tokend's destroy statement over the same bytes, dated inside the window: for
+	 * a token that was away until the approvals expired. Empty: none. */
+	struct kms_bytes late;
+};
+
 struct model_head_sign {
 	struct kms_bytes checkpoint; /* the three lines; borrowed */
 	uint32_t proof_count;        /* consistency from the last signed head; 0 for the first */

@@ -22,6 +22,17 @@ void model_tenant_set_free(struct model_tenant_set *set)
 	memset(set, 0, sizeof(*set));
 }
 
+void model_erasure_free(struct model_erasure *erasure)
+{
+	kms_buf_free(&erasure->bytes);
+	kms_buf_free(&erasure->certificate);
+	for (size_t i = 0; erasure->approvals != NULL && i < erasure->approval_count; i++) {
+		kms_buf_free(&erasure->approvals[i].spki);
+	}
+	free(erasure->approvals);
+	memset(erasure, 0, sizeof(*erasure));
+}
+
 void model_change_free(struct model_change *change)
 {
 	switch (change->type) {
@@ -41,6 +52,25 @@ void model_change_free(struct model_change *change)
 	case MODEL_CHANGE_USE_STATEMENT:
 		kms_buf_free(&change->u.use_statement.statement);
 		break;
+	case MODEL_CHANGE_ERASE_REQUEST:
+		kms_buf_free(&change->u.erase_request.bytes);
+		kms_buf_free(&change->u.erase_request.certificate);
+		kms_buf_free(&change->u.erase_request.plan);
+		break;
+	case MODEL_CHANGE_CERT_ISSUE:
+		kms_buf_free(&change->u.cert_issue.json);
+		break;
+	case MODEL_CHANGE_ERASE_APPROVE:
+	case MODEL_CHANGE_ERASE_CANCEL:
+		kms_buf_free(&change->u.erase_signed.by.spki);
+		break;
+	case MODEL_CHANGE_ERASE_RESULT:
+	case MODEL_CHANGE_ERASE_WIPE:
+		kms_buf_free(&change->u.erase_done.statement);
+		kms_buf_free(&change->u.erase_done.absence);
+		break;
+	case MODEL_CHANGE_ERASE_INTENT:
+	case MODEL_CHANGE_ERASE_FINAL:
 	case MODEL_CHANGE_KEY_INTENT:
 	case MODEL_CHANGE_KEY_STATE:
 	case MODEL_CHANGE_DATASET_ADD:
@@ -68,6 +98,11 @@ void model_request_free(struct model_request **request)
 			kms_secret_free(&it->u.use.items[i].data_key);
 		}
 		free(it->u.use.items);
+	} else if (it->op == MODEL_OP_ERASE_REQUEST) {
+		kms_buf_free(&it->u.erase_request.bytes);
+		kms_buf_free(&it->u.erase_request.certificate);
+	} else if (it->op == MODEL_OP_ERASE_APPROVE || it->op == MODEL_OP_ERASE_CANCEL) {
+		kms_buf_free(&it->u.erase_sign.spki);
 	}
 	free(it);
 	*request = NULL;
@@ -143,6 +178,31 @@ static void free_uses(struct model_answer *it)
 	free(it->u.uses.records);
 }
 
+static void free_erase_plan(struct model_answer *it)
+{
+	kms_buf_free(&it->u.erase_plan.scope);
+	kms_buf_free(&it->u.erase_plan.observed);
+	kms_buf_free(&it->u.erase_plan.bytes);
+}
+
+static void free_erasures(struct model_answer *it)
+{
+	for (size_t i = 0; it->u.erasures.rows != NULL && i < it->u.erasures.count; i++) {
+		model_erasure_free(&it->u.erasures.rows[i]);
+	}
+	free(it->u.erasures.rows);
+	free(it->u.erasures.keks);
+	kms_buf_free(&it->u.erasures.scope);
+}
+
+static void free_bundle(struct model_answer *it)
+{
+	for (size_t i = 0; it->u.bundle.files != NULL && i < it->u.bundle.count; i++) {
+		kms_buf_free(&it->u.bundle.files[i].bytes);
+	}
+	free(it->u.bundle.files);
+}
+
 static void (*const free_answer[MODEL_OP_COUNT_])(struct model_answer *) = {
 	[MODEL_OP_STATUS] = free_status,
 	[MODEL_OP_TENANT_LIST] = free_tenants,
@@ -170,6 +230,14 @@ static void (*const free_answer[MODEL_OP_COUNT_])(struct model_answer *) = {
 	[MODEL_OP_LEDGER_HEAD] = free_head,
 	[MODEL_OP_LEDGER_ENTRIES] = free_entries,
 	[MODEL_OP_LEDGER_USES] = free_uses,
+	[MODEL_OP_ERASE_PLAN] = free_erase_plan,
+	[MODEL_OP_ERASE_REQUEST] = free_erasures,
+	[MODEL_OP_ERASE_LIST] = free_erasures,
+	[MODEL_OP_ERASE_SHOW] = free_erasures,
+	[MODEL_OP_ERASE_APPROVE] = free_erasures,
+	[MODEL_OP_ERASE_CANCEL] = free_erasures,
+	[MODEL_OP_ERASE_EXECUTE] = free_erasures,
+	[MODEL_OP_ERASE_CERTIFICATE] = free_bundle,
 };
 
 void model_answer_free(struct model_answer **answer)

@@ -37,6 +37,18 @@ enum {
 	LIMIT_LIST_PAGE = 500,    /* rows of one answer */
 	LIMIT_CERT_PEM = 16 * 1024,
 
+	/* erasures */
+	LIMIT_APPROVALS = 16,          /* approvers of one token, and signatures of one erasure */
+	LIMIT_ERASE_KEKS = 400,        /* in one erasure: its bytes have to fit an entry */
+	LIMIT_ERASE_BYTES = 40 * 1024, /* kmsd-erase/1 */
+	LIMIT_ERASE_VERSIONS = 100,    /* that a plan may name one by one */
+	LIMIT_ERASE_WINDOW_S = 90 * 24 * 3600, /* of waiting before it, and of its validity */
+	LIMIT_PLAN_BYTES = 2 * 1024 * 1024,
+	LIMIT_PLAN_DATASETS = 1000, /* named one by one in a plan; of more, count and hash */
+	LIMIT_ERASURES = 10000,     /* of one tenant */
+	LIMIT_BUNDLE_FILES = 4096,
+	LIMIT_BUNDLE_BYTES = 5 * 1024 * 1024, /* all files: they fit one answer in base64 */
+
 	/* ledger */
 	LIMIT_ENTRY_BYTES = 65535, /* C2SP tlog-tiles: a 16-bit length */
 	LIMIT_ENTRIES_PAGE = 256,

@@ -48,6 +48,20 @@ enum model_kek_state {
 	MODEL_KEK_DESTROYED,
 };
 
+/* What an erasure is about. */
+enum model_erase_scope {
+	MODEL_ERASE_VERSIONS = 1, /* older versions of one key */
+	MODEL_ERASE_KEY,
+	MODEL_ERASE_DATASET, /* that has a key of its own: that key */
+	MODEL_ERASE_TENANT,  /* every key: the end of the contract */
+};
+enum model_erase_state {
+	MODEL_ERASE_REQUESTED = 1, /* its keys are suspended */
+	MODEL_ERASE_CANCELLED,
+	MODEL_ERASE_EXECUTING, /* the intent is recorded; it can only be finished */
+	MODEL_ERASE_DONE,      /* every KEK destroyed and absent, every wipe made */
+};
+
 enum model_op {
 	MODEL_OP_STATUS = 1,
 	MODEL_OP_TENANT_LIST,
@@ -75,7 +89,15 @@ enum model_op {
 	MODEL_OP_LEDGER_HEAD,
 	MODEL_OP_LEDGER_ENTRIES,
 	MODEL_OP_LEDGER_USES,
-	MODEL_OP_COUNT_, /* one past the last */
+	MODEL_OP_ERASE_PLAN, /* what would die and what would stay; the bytes to sign */
+	MODEL_OP_ERASE_REQUEST,
+	MODEL_OP_ERASE_LIST,
+	MODEL_OP_ERASE_SHOW,
+	MODEL_OP_ERASE_APPROVE,
+	MODEL_OP_ERASE_CANCEL,
+	MODEL_OP_ERASE_EXECUTE,     /* also goes on with one that was cut off */
+	MODEL_OP_ERASE_CERTIFICATE, /* the bundle; records cert.issue when it is a new one */
+	MODEL_OP_COUNT_,            /* one past the last */
 };
 
 /* Texts as they stand in JSON, YAML and the ledger: "storage", "any", "sealed", "pre-activation",
@@ -93,6 +115,10 @@ kms_err model_state_parse(const char *text, enum model_state *ret_state);
 const char *model_event_text(enum model_event event);
 kms_err model_event_parse(const char *text, enum model_event *ret_event);
 const char *model_kek_state_text(enum model_kek_state state);
+const char *model_erase_scope_text(enum model_erase_scope scope);
+kms_err model_erase_scope_parse(const char *text, enum model_erase_scope *ret_scope);
+const char *model_erase_state_text(enum model_erase_state state);
+kms_err model_erase_state_parse(const char *text, enum model_erase_state *ret_state);
 const char *model_op_text(enum model_op op);
 kms_err model_op_parse(const char *text, enum model_op *ret_op);
 
@@ -178,7 +204,8 @@ struct model_key {
 	enum model_custody custody;
 	enum model_delivery delivery;
 	enum model_state state;
-	uint32_t version; /* the current one; 0: none yet */
+	struct kms_id erasure; /* that holds it suspended, or destroyed it; zero: none */
+	uint32_t version;      /* the current one; 0: none yet */
 	int64_t created_unix_ms;
 	uint32_t token_count;
 	struct kms_id tokens[LIMIT_CUSTODY_TOKENS]; /* in order */
@@ -190,6 +217,7 @@ struct model_kek {
 	uint32_t version;
 	struct kms_id token;
 	enum model_kek_state state;
+	struct kms_id erasure; /* that names it; zero: none */
 	struct kms_hash commitment;
 	int64_t created_unix_ms;
 };
@@ -209,6 +237,53 @@ struct model_dataset {
 
 void model_tenant_free(struct model_tenant *tenant); /* what it owns, not itself */
 
+/* ---- erasures (docs/architecture.md, Erasure) ---- */
+
+enum { MODEL_SIGNATURE = 64 }; /* r || s, ECDSA P-256 with SHA-256 */
+
+/* What somebody wants erased. */
+struct model_erase_target {
+	enum model_erase_scope scope;
+	struct kms_id subject;  /* key, dataset or tenant */
+	uint32_t version_count; /* VERSIONS */
+	uint32_t versions[LIMIT_ERASE_VERSIONS];
+	bool wipe; /* TENANT: the tokens as well */
+};
+/* One signature under an erasure's bytes, or its cancellation's. */
+struct model_signed {
+	struct kms_id principal;
+	struct kms_buf spki; /* DER SubjectPublicKeyInfo of the key that signed */
+	uint8_t signature[MODEL_SIGNATURE];
+	int64_t unix_ms; /* of its entry */
+	uint64_t seq;    /* of its entry */
+};
+struct model_erasure {
+	struct kms_id id;
+	struct kms_id tenant;
+	struct kms_id requester;
+	enum model_erase_scope scope;
+	struct kms_id subject;
+	enum model_erase_state state;
+	int64_t not_before_unix_s; /* the end of the waiting window */
+	int64_t expires_unix_s;    /* of the approvals */
+	int64_t requested_unix_ms;
+	int64_t done_unix_ms;       /* of its last result; 0: not yet */
+	struct kms_buf bytes;       /* kmsd-erase/1: what all of them sign */
+	struct kms_buf certificate; /* the requester's, DER */
+	uint8_t signature[MODEL_SIGNATURE];
+	size_t approval_count;
+	struct model_signed *approvals;              /* owned */
+	uint64_t request_seq, intent_seq, final_seq; /* of its entries; intent, final 0: none */
+	uint32_t kek_count, destroyed_count;         /* of the KEKs in its bytes */
+	uint32_t wipe_count, wiped_count;            /* of the tokens in its bytes */
+	/* The newest certificate; zero id: none was issued. */
+	struct kms_id cert;
+	bool cert_final;
+	uint64_t cert_seq;
+	struct kms_hash cert_hash;
+};
+void model_erasure_free(struct model_erasure *erasure); /* what it owns, not itself */
+
 /* ---- changes: the only way state changes, one ledger entry each ---- */
 
 enum model_change_type {
@@ -222,6 +297,14 @@ enum model_change_type {
 	MODEL_CHANGE_USE_STATEMENT, /* a kms-tokend's signed word on its uses */
 	MODEL_CHANGE_USE_BATCH,     /* made by the ledger itself: use records of one commit */
 	MODEL_CHANGE_ALARM,
+	MODEL_CHANGE_ERASE_REQUEST, /* suspends what its bytes name, in the same transaction */
+	MODEL_CHANGE_ERASE_APPROVE,
+	MODEL_CHANGE_ERASE_CANCEL, /* gives the keys back the state that they had */
+	MODEL_CHANGE_ERASE_INTENT, /* durable and signed before any token is asked */
+	MODEL_CHANGE_ERASE_RESULT, /* one KEK: its kms-tokend's destroy and absence statements */
+	MODEL_CHANGE_ERASE_WIPE,   /* one token: its kms-tokend's wipe statement */
+	MODEL_CHANGE_ERASE_FINAL,  /* all of it is done */
+	MODEL_CHANGE_CERT_ISSUE,
 };
 
 /* A tenant and all that comes with it: the content of a tenant file. */
@@ -296,6 +379,37 @@ struct model_change {
 			char text[LIMIT_REASON + 1];
 			struct kms_id token, key; /* zero where there is none */
 		} alarm;
+		struct {
+			struct kms_buf bytes;       /* kmsd-erase/1; says the rest */
+			struct kms_buf certificate; /* the requester's, DER */
+			uint8_t signature[MODEL_SIGNATURE];
+			/* The plan's scope, whose hash is in bytes: kept beside the state, not in
+			 * the entry; empty in a replay. */
+			struct kms_buf plan;
+		} erase_request;
+		struct {
+			struct kms_id erasure;
+			struct model_signed by; /* unix_ms and seq are the entry's */
+		} erase_signed;                 /* APPROVE, CANCEL */
+		struct {
+			struct kms_id erasure;
+			struct kms_hash erase; /* INTENT: SHA-256 of its bytes */
+		} erase_step;                  /* INTENT, FINAL */
+		struct {
+			struct kms_id erasure, token;
+			struct kms_id key, kek;   /* RESULT */
+			uint32_t version;         /* RESULT */
+			struct kms_buf statement; /* RESULT: destroy; WIPE: wipe */
+			struct kms_buf absence;   /* RESULT */
+		} erase_done;                     /* RESULT, WIPE */
+		struct {
+			struct kms_id erasure;
+			struct kms_id certificate;
+			struct kms_id supersedes; /* zero: none */
+			bool final;
+			struct kms_hash hash; /* SHA-256 of certificate.json */
+			struct kms_buf json;  /* itself: kept as the plan above is */
+		} cert_issue;
 	} u;
 };
 void model_change_free(struct model_change *change); /* what it owns, not itself */
@@ -360,6 +474,21 @@ struct model_request {
 			uint32_t limit;
 		} entries;
 		uint64_t use_batch; /* seq of the use.batch entry */
+		struct {
+			struct model_erase_target target;
+			uint32_t window_s; /* to wait before it may be executed */
+			uint32_t valid_s;  /* then the approvals are good for so long */
+		} erase_plan;
+		struct {
+			struct kms_buf bytes; /* as the plan gave them */
+			struct kms_buf certificate;
+			uint8_t signature[MODEL_SIGNATURE];
+		} erase_request;
+		struct {
+			struct kms_id id;
+			struct kms_buf spki;
+			uint8_t signature[MODEL_SIGNATURE];
+		} erase_sign; /* APPROVE, CANCEL */
 	} u;
 };
 void model_request_free(struct model_request **request);
@@ -376,6 +505,20 @@ struct model_token_status {
 	bool up;
 	uint64_t boot;
 	int64_t since_unix_ms; /* of the link's last change */
+};
+
+/* One KEK of an erasure, or one wipe (kek zero), as ERASE_SHOW tells it. */
+struct model_erase_row {
+	struct kms_id token, kek, key;
+	uint32_t version;
+	bool done;
+	uint64_t seq; /* of the entry with its statements; 0: none yet */
+	bool token_up;
+};
+
+struct model_file {
+	char name[128];
+	struct kms_buf bytes;
 };
 
 struct model_answer_item {
@@ -438,10 +581,30 @@ struct model_answer {
 			size_t count;
 			struct kms_buf *records; /* stored bytes, JSON, one each */
 		} uses;
+		struct {
+			struct kms_buf scope;    /* JSON; its SHA-256 is the plan hash in bytes */
+			struct kms_buf observed; /* JSON: counts and leases, dated, not hashed */
+			struct kms_buf
+				bytes; /* kmsd-erase/1; empty: not possible, observed says why */
+		} erase_plan;
+		struct {
+			size_t count;
+			struct model_erasure *rows;
+			size_t row_count; /* show: every KEK and wipe */
+			struct model_erase_row *keks;
+			struct kms_buf scope; /* show: the plan as it was approved */
+			uint32_t needed;      /* show: approvals that its tokens ask for */
+		} erasures;
+		struct {
+			struct kms_id certificate;
+			size_t count;
+			struct model_file *files; /* owned */
+		} bundle;
 	} u;
 };
 /* Lists and shows share one answer: a show has one row. KEY_CREATE, KEY_ROTATE and the state
- * changes answer like KEY_SHOW, DATASET_ADD like DATASET_SHOW, KEY_HISTORY like LEDGER_ENTRIES. */
+ * changes answer like KEY_SHOW, DATASET_ADD like DATASET_SHOW, KEY_HISTORY like LEDGER_ENTRIES;
+ * ERASE_REQUEST, _APPROVE, _CANCEL and _EXECUTE like ERASE_SHOW. */
 void model_answer_free(struct model_answer **answer);
 
 #endif

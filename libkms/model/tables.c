@@ -72,6 +72,20 @@ static const struct op_row ops[MODEL_OP_COUNT_] = {
 		MODEL_FACE_ADMIN, false},
 	[MODEL_OP_LEDGER_ENTRIES] = {"ledger.entries", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
 	[MODEL_OP_LEDGER_USES] = {"ledger.uses", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
+	/* Its keys' states are the plan's business: an erasure may be about many keys. */
+	[MODEL_OP_ERASE_PLAN] = {"erase.plan", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
+	[MODEL_OP_ERASE_REQUEST] = {"erase.request", ROLE(CUSTODIAN), ANY_STATE, MODEL_FACE_ADMIN,
+		false},
+	[MODEL_OP_ERASE_LIST] = {"erase.list", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
+	[MODEL_OP_ERASE_SHOW] = {"erase.show", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
+	[MODEL_OP_ERASE_APPROVE] = {"erase.approve", ROLE(APPROVER), ANY_STATE, MODEL_FACE_ADMIN,
+		false},
+	[MODEL_OP_ERASE_CANCEL] = {"erase.cancel", ROLE(CUSTODIAN) | ROLE(APPROVER), ANY_STATE,
+		MODEL_FACE_ADMIN, false},
+	[MODEL_OP_ERASE_EXECUTE] = {"erase.execute", ROLE(CUSTODIAN), ANY_STATE, MODEL_FACE_ADMIN,
+		false},
+	[MODEL_OP_ERASE_CERTIFICATE] = {"erase.certificate", READERS, ANY_STATE, MODEL_FACE_ADMIN,
+		false},
 };
 
 /*

@@ -19,6 +19,9 @@ static const char *const events[] = {
 	NULL, "activate", "suspend", "resume", "deactivate", "compromise", "destroy"};
 static const char *const kek_states[] = {NULL, "pending", "live", "abandoned", "destroyed"};
 
+static const char *const erase_scopes[] = {NULL, "versions", "key", "dataset", "tenant"};
+static const char *const erase_states[] = {NULL, "requested", "cancelled", "executing", "done"};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *text_of(const char *const *texts, size_t count, size_t value)
@@ -66,3 +69,7 @@ PARSE(state, states)
 TEXT(event, events)
 PARSE(event, events)
 TEXT(kek_state, kek_states)
+TEXT(erase_scope, erase_scopes)
+PARSE(erase_scope, erase_scopes)
+TEXT(erase_state, erase_states)
+PARSE(erase_state, erase_states)

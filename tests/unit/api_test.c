@@ -60,9 +60,11 @@ static kms_err answer_datakey(struct model_answer *answer)
 }
 
 kms_err service_call(struct service *self, const struct model_principal *who, enum model_face face,
-	const struct model_request *request, struct model_answer **ret_answer)
+	const struct model_request *request, struct model_answer **ret_answer,
+	char ret_detail[LIMIT_REASON + 1])
 {
 	(void)who;
+	ret_detail[0] = '\0';
 	__atomic_add_fetch(&self->calls, 1, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&self->hold, __ATOMIC_SEQ_CST) != 0) {
 		(void)usleep(1000);

@@ -20,13 +20,14 @@ START_TEST(no_such_operation_or_the_wrong_face_is_not_found)
 	struct model_principal person = principal(STORAGE);
 	struct model_request asked = {.op = MODEL_OP_DATAKEY};
 	struct model_answer *answer = NULL;
-	FAILS(service_call(service, &person, MODEL_FACE_ADMIN, &asked, &answer), NOT_FOUND);
+	char detail[LIMIT_REASON + 1];
+	FAILS(service_call(service, &person, MODEL_FACE_ADMIN, &asked, &answer, detail), NOT_FOUND);
 	asked.op = MODEL_OP_KEY_CREATE;
-	FAILS(service_call(service, &person, MODEL_FACE_DATA, &asked, &answer), NOT_FOUND);
+	FAILS(service_call(service, &person, MODEL_FACE_DATA, &asked, &answer, detail), NOT_FOUND);
 	asked.op = MODEL_OP_COUNT_;
-	FAILS(service_call(service, &person, MODEL_FACE_BOTH, &asked, &answer), NOT_FOUND);
+	FAILS(service_call(service, &person, MODEL_FACE_BOTH, &asked, &answer, detail), NOT_FOUND);
 	asked.op = 0;
-	FAILS(service_call(service, &person, MODEL_FACE_BOTH, &asked, &answer), NOT_FOUND);
+	FAILS(service_call(service, &person, MODEL_FACE_BOTH, &asked, &answer, detail), NOT_FOUND);
 	ck_assert_ptr_null(answer);
 	ck_assert_uint_eq(look_at_uses().records, 0);
 }

@@ -181,7 +181,9 @@ static inline kms_err call(unsigned who, struct model_request *asked, struct mod
 {
 	struct model_principal person = principal(who);
 	KMS_AUTO(model_answer) answer = NULL;
-	kms_err err = service_call(service, &person, model_op_face(asked->op), asked, &answer);
+	static char detail[LIMIT_REASON + 1];
+	kms_err err =
+		service_call(service, &person, model_op_face(asked->op), asked, &answer, detail);
 	ck_assert(kms_is_ok(err) == (answer != NULL));
 	model_request_free(&asked);
 	if (ret != NULL) {

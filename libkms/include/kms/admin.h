@@ -86,4 +86,39 @@ KMS_API kms_err kms_admin_ledger_entries(
 /* The use records behind the use.batch entry with this number. */
 KMS_API kms_err kms_admin_ledger_uses(struct kms_client *client, uint64_t batch, char **ret_json);
 
+/* ---- erasures: plan, request, approve, execute, certify ---- */
+
+enum kms_erase_scope {
+	KMS_ERASE_VERSIONS = 1,
+	KMS_ERASE_KEY,
+	KMS_ERASE_DATASET,
+	KMS_ERASE_TENANT,
+};
+struct kms_erase_plan {
+	enum kms_erase_scope scope;
+	const char *subject;      /* id of key, dataset or tenant */
+	const uint32_t *versions; /* VERSIONS */
+	size_t version_count;
+	int wipe;          /* TENANT: not 0: the tokens as well */
+	uint32_t window_s; /* to wait before it may be executed */
+	uint32_t valid_s;  /* then approvals are good for so long */
+};
+/* {"scope": base64, "observed": base64, "bytes": base64 of what is to be signed, or ""}. */
+KMS_API kms_err kms_admin_erase_plan(
+	struct kms_client *client, const struct kms_erase_plan *plan, char **ret_json);
+/* bytes as the plan gave them; certificate: the requester's, DER; signature: r || s, 64 bytes. */
+KMS_API kms_err kms_admin_erase_request(struct kms_client *client, const uint8_t *bytes, size_t len,
+	const uint8_t *certificate, size_t certificate_len, const uint8_t *signature,
+	char **ret_json);
+KMS_API kms_err kms_admin_erase_list(
+	struct kms_client *client, const struct kms_page *page, char **ret_json);
+KMS_API kms_err kms_admin_erase_show(struct kms_client *client, const char *id, char **ret_json);
+/* spki: DER, of the key that made the signature. cancel not 0: a cancellation. */
+KMS_API kms_err kms_admin_erase_sign(struct kms_client *client, const char *id, int cancel,
+	const uint8_t *spki, size_t spki_len, const uint8_t *signature, char **ret_json);
+KMS_API kms_err kms_admin_erase_execute(struct kms_client *client, const char *id, char **ret_json);
+/* {"certificate": id, "files": [{"name": ..., "bytes": base64}, ...]}. */
+KMS_API kms_err kms_admin_erase_certificate(
+	struct kms_client *client, const char *id, char **ret_json);
+
 #endif

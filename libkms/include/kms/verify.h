@@ -49,4 +49,15 @@ KMS_API kms_err kms_verify_older(struct kms_verify *verify, const char *note);
 KMS_API kms_err kms_verify_finish(
 	struct kms_verify *verify, const char *checkpoint, char **ret_report);
 
+/*
+ * An erasure's certificate: the folder of a bundle (docs/formats/bundle.md), against the trust
+ * file, by the eleven steps that stand there; no network, no server, nothing but these files.
+ * report, for free(3), is JSON: {"result": "pass" | "fail", "claim_level": "recorded" | ...,
+ * "status": "final" | "provisional", "certificate": UUID, "steps": [{"step": 1 .. 11, "result":
+ * "pass" | "fail" | "not shown", "text": ..., "reasons": [...]}], "not_shown": [...]}.
+ * INTEGRITY when a step failed; FORMAT, TOO_LARGE, NOT_FOUND, with a report, when it is no bundle;
+ * CONFIG as kms_verify_open.
+ */
+KMS_API kms_err kms_verify_bundle(const char *trust_path, const char *folder, char **ret_report);
+
 #endif
