@@ -115,10 +115,18 @@ static kms_err is_live_now(
 static kms_err settle(struct service *service, struct token *token, const struct model_token *row,
 	const struct books *books, const struct model_held_kek *kek)
 {
-	if (in(books->live, books->live_count, &kek->kek)) {
-		return kek->committed ? KMS_OK : token_kek_commit(token, &kek->kek);
+	if (kek->life == MODEL_HELD_REAPPEARED) {
+		return alarm_about(service, row, &kek->key,
+			"an erased KEK has reappeared in the token; it is not used");
 	}
-	if (kek->committed) {
+	if (kek->life == MODEL_HELD_ERASING || kek->life == MODEL_HELD_DESTROYED) {
+		return KMS_OK; /* its result is the erasure's to record */
+	}
+	bool committed = kek->life == MODEL_HELD_COMMITTED;
+	if (in(books->live, books->live_count, &kek->kek)) {
+		return committed ? KMS_OK : token_kek_commit(token, &kek->kek);
+	}
+	if (committed) {
 		bool live = true;
 		if (books->fresh) {
 			KMS_TRY(is_live_now(service, kek, &live));

@@ -143,7 +143,7 @@ static void list_one(const void *node, VISIT visit, void *closure)
 		.kek = kek->birth.kek,
 		.key = kek->birth.key,
 		.version = kek->birth.version,
-		.committed = kek->life == KEK_COMMITTED,
+		.life = kek->life == KEK_COMMITTED ? MODEL_HELD_COMMITTED : MODEL_HELD_BORN,
 	};
 }
 

@@ -160,15 +160,15 @@ static kms_err read_keks(struct kms_reader *reader, struct tokmsg *msg)
 	msg->u.keks.rows = rows;
 	for (uint32_t i = 0; i < msg->u.keks.count; i++) {
 		struct model_held_kek *row = &msg->u.keks.rows[i];
-		uint8_t committed;
+		uint8_t life;
 		KMS_TRY(read_id(reader, &row->kek));
 		KMS_TRY(read_id(reader, &row->key));
 		KMS_TRY(kms_read_u32(reader, &row->version));
-		KMS_TRY(kms_read_u8(reader, &committed));
-		if (committed > 1) {
+		KMS_TRY(kms_read_u8(reader, &life));
+		if (life > MODEL_HELD_REAPPEARED) {
 			return KMS_ERR(FORMAT);
 		}
-		row->committed = committed == 1;
+		row->life = (enum model_held_life)life;
 	}
 	return KMS_OK;
 }

@@ -161,7 +161,7 @@ static void write_answer(struct kms_writer *writer, const struct tokmsg *msg)
 			write_id(writer, &msg->u.keks.rows[i].kek);
 			write_id(writer, &msg->u.keks.rows[i].key);
 			kms_write_u32(writer, msg->u.keks.rows[i].version);
-			kms_write_u8(writer, msg->u.keks.rows[i].committed ? 1 : 0);
+			kms_write_u8(writer, (uint8_t)msg->u.keks.rows[i].life);
 		}
 		break;
 	case TOKMSG_SESSION_CLOSE:

@@ -42,11 +42,19 @@ struct model_counted {
 	struct model_counted_use *rows; /* owned when read */
 };
 
+/* How a KEK that was born in a token stands there. */
+enum model_held_life {
+	MODEL_HELD_BORN = 0,
+	MODEL_HELD_COMMITTED,
+	MODEL_HELD_ERASING,    /* its destruction has begun and can only be finished */
+	MODEL_HELD_DESTROYED,  /* by statement */
+	MODEL_HELD_REAPPEARED, /* destroyed by statement, yet found in the token again: an alarm */
+};
 struct model_held_kek {
 	struct kms_id kek;
 	struct kms_id key;
 	uint32_t version;
-	bool committed;
+	enum model_held_life life;
 };
 
 struct model_bear {

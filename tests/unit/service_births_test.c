@@ -34,7 +34,8 @@ START_TEST(intent_births_result_commit)
 	ck_assert_int_eq(answer->u.keys.rows[0].state, MODEL_STATE_ACTIVE);
 	ck_assert_uint_eq(answer->u.keys.rows[0].version, 1);
 	ck_assert_uint_eq(answer->u.keys.kek_count, 2);
-	ck_assert(token_a->held[0].committed && token_b->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_COMMITTED &&
+		  token_b->held[0].life == MODEL_HELD_COMMITTED);
 	static struct model_change result;
 	ck_assert_uint_eq(look(MODEL_CHANGE_KEY_INTENT, NULL).count, 1);
 	ck_assert_uint_eq(look(MODEL_CHANGE_KEY_RESULT, &result).count, 1);
@@ -65,7 +66,7 @@ START_TEST(without_a_durable_result_nothing_is_committed)
 	break_store(false);
 	FAILS(err, LEDGER);
 	ck_assert_uint_eq(token_a->heard_count, 1);
-	ck_assert(!token_a->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_BORN);
 	/* It stays pending until recovery gives it up. */
 	ck_assert_int_eq(recorded_state(token_a, &token_a->heard[0].kek), MODEL_KEK_PENDING);
 }
@@ -91,7 +92,7 @@ static void expect_given_up(kms_err err, enum kms_code code)
 	token_a->lie = token_b->lie = LIE_NONE;
 	token_a->bear_code = token_b->bear_code = KMS_CODE_OK;
 	OK(call(CUSTODIAN, plain(), NULL));
-	ck_assert(token_a->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_COMMITTED);
 }
 
 START_TEST(a_token_that_fails_gets_the_key_given_up)

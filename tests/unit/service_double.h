@@ -288,8 +288,10 @@ static inline void hold(
 	for (; at > 0 && memcmp(token->held[at - 1].kek.b, kek->b, sizeof(kek->b)) > 0; at--) {
 		token->held[at] = token->held[at - 1];
 	}
-	token->held[at] = (struct model_held_kek){
-		.kek = *kek, .key = *key, .version = 1, .committed = committed};
+	token->held[at] = (struct model_held_kek){.kek = *kek,
+		.key = *key,
+		.version = 1,
+		.life = committed ? MODEL_HELD_COMMITTED : MODEL_HELD_BORN};
 	(void)pthread_mutex_unlock(&token->lock);
 }
 
@@ -300,7 +302,9 @@ static inline void settle_held(struct token *token, const struct kms_id *kek, bo
 	(void)pthread_mutex_lock(&token->lock);
 	for (uint32_t i = 0; i < token->held_count; i++) {
 		bool it = kms_id_equal(&token->held[i].kek, kek);
-		token->held[i].committed = token->held[i].committed || (it && keep);
+		if (it && keep) {
+			token->held[i].life = MODEL_HELD_COMMITTED;
+		}
 		if (!it || keep) {
 			token->held[left++] = token->held[i];
 		}

@@ -118,7 +118,7 @@ START_TEST(a_version_that_is_being_made_is_left_alone)
 	ck_assert_uint_eq(look(MODEL_CHANGE_KEY_RESULT, &result).count, 1);
 	ck_assert(result.u.key_result.made);
 	ck_assert_uint_eq(token_a->held_count, 1);
-	ck_assert(token_a->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_COMMITTED);
 	ck_assert_uint_eq(look(MODEL_CHANGE_ALARM, NULL).count, 0);
 }
 END_TEST
@@ -129,12 +129,12 @@ START_TEST(a_live_kek_that_was_not_committed_is_committed)
 {
 	token_a->commit_code = KMS_CODE_TOKEN_DOWN;
 	(void)make_key(MODEL_DELIVERY_SEALED);
-	ck_assert(!token_a->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_BORN);
 	token_a->commit_code = KMS_CODE_OK;
 	link_up(token_a);
 	wait_for_heard(token_a, 3);
 	ck_assert_int_eq(token_a->heard[2].what, 'c');
-	ck_assert(token_a->held[0].committed);
+	ck_assert(token_a->held[0].life == MODEL_HELD_COMMITTED);
 	/* And when all is well, nothing is said. */
 	link_up(token_a);
 	wait_for_heard(token_a, 3);

@@ -451,7 +451,7 @@ START_TEST(every_other_message)
 	uint32_t count = 0;
 	ck_ok(token_kek_list(token, &session, &rows, &count));
 	ck_assert_uint_eq(count, 2);
-	ck_assert(rows[1].committed && !rows[0].committed);
+	ck_assert(rows[1].life == MODEL_HELD_COMMITTED && rows[0].life == MODEL_HELD_BORN);
 	free(rows);
 	/* Past a limit nothing is sent, and the link lives on. */
 	static struct model_bear large;

@@ -356,7 +356,7 @@ START_TEST(commit_and_abandon)
 	const struct kms_id start_id = {{0}};
 	ck_ok(keks_list(tokend->keks, &start_id, &rows, &count));
 	ck_assert_uint_eq(count, 1); /* the abandoned one is left out */
-	ck_assert(kms_id_equal(&rows[0].kek, &one) && rows[0].committed);
+	ck_assert(kms_id_equal(&rows[0].kek, &one) && rows[0].life == MODEL_HELD_COMMITTED);
 	free(rows);
 	ck_ok(keks_list(tokend->keks, &one, &rows, &count));
 	ck_assert_uint_eq(count, 0);

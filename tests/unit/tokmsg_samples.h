@@ -126,8 +126,8 @@ static inline void sample_keks(struct tokmsg *msg, uint32_t count)
 	msg->u.keks.rows = calloc(count + 1, sizeof(*msg->u.keks.rows));
 	ck_assert_ptr_nonnull(msg->u.keks.rows);
 	for (uint32_t i = 0; i < count; i++) {
-		msg->u.keks.rows[i] = (struct model_held_kek){
-			sample_id((uint8_t)i), sample_id(0x71), i + 1, i % 2 == 1};
+		msg->u.keks.rows[i] = (struct model_held_kek){sample_id((uint8_t)i),
+			sample_id(0x71), i + 1, (enum model_held_life)(i % 5)};
 	}
 }
 

@@ -146,7 +146,7 @@ START_TEST(values_that_no_field_may_have)
 		change_refused(TOKMSG_KEK_BEAR, false, bear_custody + 1, bad);
 	}
 	change_refused(TOKMSG_KEK_BEAR, false, bear_custody + 2, 0); /* no tokens */
-	change_refused(TOKMSG_KEK_LIST, true, first_kek_mark, 2);
+	change_refused(TOKMSG_KEK_LIST, true, first_kek_mark, 5);
 	change_refused(TOKMSG_USES_PENDING, true, CODE_AT + 2 + 8 + 7, 0); /* first use 0 */
 }
 END_TEST
