@@ -155,10 +155,10 @@ static kms_err signature_check(struct kms_bytes line, struct kms_bytes text,
 	return KMS_OK;
 }
 
-kms_err tlog_note_open(struct kms_bytes note, const struct tlog_vkey *known, size_t known_count,
-	struct kms_bytes *ret_text)
+kms_err tlog_note_open_max(struct kms_bytes note, size_t max, const struct tlog_vkey *known,
+	size_t known_count, struct kms_bytes *ret_text)
 {
-	if (note.len > TLOG_NOTE_MAX) {
+	if (note.len > max) {
 		return KMS_ERR(TOO_LARGE);
 	}
 	if (!tlog_text_is_valid(note)) {
@@ -186,4 +186,10 @@ kms_err tlog_note_open(struct kms_bytes note, const struct tlog_vkey *known, siz
 	}
 	*ret_text = text;
 	return KMS_OK;
+}
+
+kms_err tlog_note_open(struct kms_bytes note, const struct tlog_vkey *known, size_t known_count,
+	struct kms_bytes *ret_text)
+{
+	return tlog_note_open_max(note, TLOG_NOTE_MAX, known, known_count, ret_text);
 }

@@ -108,6 +108,10 @@ kms_err tlog_note_line(
  */
 kms_err tlog_note_open(struct kms_bytes note, const struct tlog_vkey *known, size_t known_count,
 	struct kms_bytes *ret_text);
+/* The same of at most max bytes: a bundle's manifest names more files than TLOG_NOTE_MAX has room
+ * for. */
+kms_err tlog_note_open_max(struct kms_bytes note, size_t max, const struct tlog_vkey *known,
+	size_t known_count, struct kms_bytes *ret_text);
 
 /* ---- checkpoints (C2SP tlog-checkpoint): exactly three lines, no extensions ---- */
 
