@@ -46,8 +46,7 @@ kms_err evidence_plan_make(const struct evidence_parts *parts, const struct evid
 	struct evidence_plan **ret_plan);
 void evidence_plan_free(struct evidence_plan **plan);
 /* The wish that made those bytes, to make the plan anew before it is executed. */
-kms_err evidence_wish_of(
-	struct store *store, const struct format_erase *erase, struct evidence_wish *ret_wish);
+kms_err evidence_wish_of(const struct format_erase *erase, struct evidence_wish *ret_wish);
 
 /* ---- the certificate and its bundle ---- */
 

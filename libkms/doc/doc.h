@@ -46,6 +46,7 @@ size_t doc_count(const struct doc *array_or_object);
 /* Item i of an array. */
 kms_err doc_item_object(struct doc *array, size_t i, struct doc **ret_borrowed);
 kms_err doc_item_text(struct doc *array, size_t i, const char **ret_text);
+kms_err doc_item_int(struct doc *array, size_t i, int64_t *ret_value);
 /* Member i of an object whose members are all strings (an encryption context); counts as read. */
 kms_err doc_member_text(struct doc *object, size_t i, const char **ret_name, const char **ret_text);
 
@@ -70,6 +71,7 @@ struct doc *doc_set_object(struct doc *object, const char *name);
 struct doc *doc_set_array(struct doc *object, const char *name);
 void doc_set_copy(struct doc *object, const char *name, const struct doc *value);
 void doc_add_text(struct doc *array, const char *text);
+void doc_add_int(struct doc *array, int64_t value);
 void doc_add_copy(struct doc *array, const struct doc *value);
 struct doc *doc_add_object(struct doc *array);
 /* RFC 8785 bytes, no newline at the end. */

@@ -229,6 +229,14 @@ kms_err doc_item_text(struct doc *array, size_t i, const char **ret_text)
 	return KMS_OK;
 }
 
+kms_err doc_item_int(struct doc *array, size_t i, int64_t *ret_value)
+{
+	struct doc *node = NULL;
+	KMS_TRY(item(array, i, DOC_INT, &node));
+	*ret_value = node->number;
+	return KMS_OK;
+}
+
 kms_err doc_member_text(struct doc *object, size_t i, const char **ret_name, const char **ret_text)
 {
 	KMS_TRY(need_type(object, DOC_OBJECT));

@@ -120,14 +120,24 @@ void doc_add_text(struct doc *array, const char *text)
 	add_text(array, NULL, text);
 }
 
-void doc_set_int(struct doc *object, const char *name, int64_t value)
+static void add_int(struct doc *parent, const char *name, int64_t value)
 {
-	struct doc *child = add_noted(object, name, DOC_INT);
+	struct doc *child = add_noted(parent, name, DOC_INT);
 	if (child != NULL) {
 		bool fits = value <= DOC_INT_MAX && value >= -DOC_INT_MAX;
 		child->number = value;
-		note(object, fits ? KMS_OK : KMS_ERR(TOO_LARGE));
+		note(parent, fits ? KMS_OK : KMS_ERR(TOO_LARGE));
 	}
+}
+
+void doc_set_int(struct doc *object, const char *name, int64_t value)
+{
+	add_int(object, name, value);
+}
+
+void doc_add_int(struct doc *array, int64_t value)
+{
+	add_int(array, NULL, value);
 }
 
 void doc_set_bool(struct doc *object, const char *name, bool value)

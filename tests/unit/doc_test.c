@@ -171,7 +171,7 @@ START_TEST(members_are_read_by_type)
 	doc = parsed("{\"text\":\"\\u00e9\\ud83d\\ude00\",\"yes\":true,\"no\":false,"
 		     "\"id\":\"" ID_TEXT "\",\"hash\":\"" HASH_TEXT "\","
 		     "\"bytes\":\"AAEC\",\"n\":5,\"none\":null,"
-		     "\"object\":{\"a\":1},\"array\":[\"x\",{\"b\":2}]}");
+		     "\"object\":{\"a\":1},\"array\":[\"x\",{\"b\":2},-7]}");
 	const char *text = NULL;
 	ck_assert(kms_is_ok(doc_get_text(doc, "text", &text)));
 	ck_assert_str_eq(text, "\xc3\xa9\xf0\x9f\x98\x80");
@@ -201,9 +201,12 @@ START_TEST(members_are_read_by_type)
 	ck_assert(kms_is_ok(doc_get_uint(object, "a", 1, &number)));
 	struct doc *array = NULL;
 	ck_assert(kms_is_ok(doc_get_array(doc, "array", &array)));
-	ck_assert_uint_eq(doc_count(array), 2);
+	ck_assert_uint_eq(doc_count(array), 3);
 	ck_assert(kms_is_ok(doc_item_text(array, 0, &text)));
 	ck_assert_str_eq(text, "x");
+	int64_t value = 0;
+	ck_assert(kms_is_ok(doc_item_int(array, 2, &value)));
+	ck_assert_int_eq(value, -7);
 	ck_assert(kms_is_ok(doc_item_object(array, 1, &object)));
 	ck_assert(kms_is_ok(doc_end(doc)));
 	ck_assert_str_eq(doc_problem(doc), "");
@@ -272,6 +275,14 @@ static kms_err read_item_text(struct doc *doc)
 	return doc_item_text(array, 1, &text);
 }
 
+static kms_err read_item_int(struct doc *doc)
+{
+	struct doc *array = NULL;
+	int64_t value;
+	KMS_TRY(doc_get_array(doc, "a", &array));
+	return doc_item_int(array, 1, &value);
+}
+
 static kms_err read_item_object(struct doc *doc)
 {
 	struct doc *array = NULL;
@@ -314,6 +325,8 @@ static const struct {
 	{"{\"a\":\"" ID_TEXT "\"}", read_hash, KMS_CODE_FORMAT, "a: is not a SHA-256 value in hex"},
 	{"{\"a\":\"AAE\"}", read_bytes, KMS_CODE_FORMAT, "a: is not base64"},
 	{"{\"a\":\"AAECAw==\"}", read_bytes, KMS_CODE_TOO_LARGE, "a: is too long"},
+	{"{\"a\":[1]}", read_item_int, KMS_CODE_FORMAT, "a: has too few items"},
+	{"{\"a\":[1,\"2\"]}", read_item_int, KMS_CODE_FORMAT, "a[1]: is a string, not an integer"},
 	{"{\"a\":[]}", read_object, KMS_CODE_FORMAT, "a: is an array, not an object"},
 	{"{\"a\":{}}", read_array, KMS_CODE_FORMAT, "a: is an object, not an array"},
 	{"{\"a\":[\"x\"]}", read_item_text, KMS_CODE_FORMAT, "a: has too few items"},

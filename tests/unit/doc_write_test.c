@@ -113,9 +113,10 @@ START_TEST(every_setter_writes_its_form)
 	struct doc *array = doc_set_array(doc, "array");
 	doc_add_text(array, "one");
 	doc_set_int(doc_add_object(array), "two", 2);
+	doc_add_int(array, -3);
 	doc_set_int(doc_set_object(doc, "object"), "three", 3);
 	check_written(doc,
-		"{\"array\":[\"one\",{\"two\":2}],\"bytes\":\"YQA=\",\"empty\":\"\","
+		"{\"array\":[\"one\",{\"two\":2},-3],\"bytes\":\"YQA=\",\"empty\":\"\","
 		"\"hash\":\"ab00000000000000000000000000000000000000000000000000000000000000\","
 		"\"id\":\"01230000-0000-0000-0000-000000000000\",\"int\":-5,\"no\":false,"
 		"\"null\":null,\"object\":{\"three\":3},\"text\":\"a\\\"b\","
