@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of evidence share.
+ *	plan.c       what the wish is about: keys, KEKs, tokens; the bytes to sign
+ *	plan_scope.c the plan's scope, which is hashed    plan_observed.c  what is not
+ */
+#ifndef KMS_EVIDENCE_INT_H
+#define KMS_EVIDENCE_INT_H
+
+#include "evidence.h"
+
+#include "doc.h"
+#include "format.h"
+#include "store.h"
+#include "token.h"
+
+/* A key of the plan, with every KEK that it ever had, by id. */
+struct plan_key {
+	struct model_key key;
+	struct model_kek *keks; /* owned */
+	size_t kek_count;
+};
+struct plan_draft {
+	const struct evidence_parts *parts;
+	const struct evidence_wish *wish;
+	size_t key_count;
+	struct plan_key *keys;     /* by id; owned */
+	struct format_erase erase; /* the signed bytes to be; keks by token and KEK, owned */
+	size_t kek_room;
+	uint32_t token_count;
+	struct kms_id tokens[LIMIT_TOKENS]; /* every one that ever held a KEK that dies; sorted */
+	struct doc *problems;               /* array of texts; owned */
+};
+
+/* Does this version of the key die by the wish? */
+bool plan_takes(const struct evidence_wish *wish, uint32_t version);
+void plan_problem(struct plan_draft *draft, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+int plan_compare_ids(const void *a, const void *b);
+kms_err plan_scope_write(struct plan_draft *draft, struct kms_buf *ret_scope);
+/* Asks the tokens; adds the problems that they are. After plan_scope_write. */
+kms_err plan_observed_write(struct plan_draft *draft, struct kms_buf *ret_observed);
+
+#endif
