@@ -35,6 +35,14 @@ const struct wire_route wire_routes[] = {
 	{MODEL_OP_LEDGER_HEAD, "GET", "/v1/ledger/head"},
 	{MODEL_OP_LEDGER_ENTRIES, "GET", "/v1/ledger/entries"},
 	{MODEL_OP_LEDGER_USES, "GET", "/v1/ledger/uses/{id}"},
+	{MODEL_OP_ERASE_PLAN, "POST", "/v1/erasures/plan"},
+	{MODEL_OP_ERASE_REQUEST, "POST", "/v1/erasures"},
+	{MODEL_OP_ERASE_LIST, "GET", "/v1/erasures"},
+	{MODEL_OP_ERASE_SHOW, "GET", "/v1/erasures/{id}"},
+	{MODEL_OP_ERASE_APPROVE, "POST", "/v1/erasures/{id}/approve"},
+	{MODEL_OP_ERASE_CANCEL, "POST", "/v1/erasures/{id}/cancel"},
+	{MODEL_OP_ERASE_EXECUTE, "POST", "/v1/erasures/{id}/execute"},
+	{MODEL_OP_ERASE_CERTIFICATE, "GET", "/v1/erasures/{id}/certificate"},
 	{0, NULL, NULL},
 };
 
@@ -51,6 +59,10 @@ struct row {
 	{                                                                                          \
 		WIRE_URL_KEY, wire_sealed_set, wire_use_get, wire_sealed_answer_set,               \
 			wire_use_answer_get                                                        \
+	}
+#define SIGN                                                                                       \
+	{                                                                                          \
+		WIRE_URL_ERASURE, wire_erase_sign_set, wire_erase_sign_get, ANSWER(erasure)        \
 	}
 
 static const struct row rows[MODEL_OP_COUNT_] = {
@@ -83,6 +95,16 @@ static const struct row rows[MODEL_OP_COUNT_] = {
 	[MODEL_OP_LEDGER_HEAD] = {WIRE_URL_NONE, NULL, NULL, ANSWER(head)},
 	[MODEL_OP_LEDGER_ENTRIES] = {WIRE_URL_RANGE, NULL, NULL, ANSWER(entries)},
 	[MODEL_OP_LEDGER_USES] = {WIRE_URL_BATCH, NULL, NULL, ANSWER(uses)},
+	[MODEL_OP_ERASE_PLAN] = {WIRE_URL_NONE, wire_erase_plan_set, wire_erase_plan_get,
+		ANSWER(plan)},
+	[MODEL_OP_ERASE_REQUEST] = {WIRE_URL_NONE, wire_erase_request_set, wire_erase_request_get,
+		ANSWER(erasure)},
+	[MODEL_OP_ERASE_LIST] = {WIRE_URL_PAGE, NULL, NULL, ANSWER(erasures)},
+	[MODEL_OP_ERASE_SHOW] = {WIRE_URL_ID, NULL, NULL, ANSWER(erasure)},
+	[MODEL_OP_ERASE_APPROVE] = SIGN,
+	[MODEL_OP_ERASE_CANCEL] = SIGN,
+	[MODEL_OP_ERASE_EXECUTE] = {WIRE_URL_ID, NULL, NULL, ANSWER(erasure)},
+	[MODEL_OP_ERASE_CERTIFICATE] = {WIRE_URL_ID, NULL, NULL, ANSWER(bundle)},
 };
 
 static const struct row *row_of(enum model_op op)

@@ -60,6 +60,8 @@ kms_err wire_url_write(
 		id = kms_id_text(&request->u.id, text);
 	} else if (url == WIRE_URL_KEY) {
 		id = kms_id_text(&request->u.use.key, text);
+	} else if (url == WIRE_URL_ERASURE) {
+		id = kms_id_text(&request->u.erase_sign.id, text);
 	} else if (url == WIRE_URL_BATCH) {
 		KMS_TRY(kms_text(&number, "%" PRIu64, request->u.use_batch));
 		id = number;
@@ -151,7 +153,8 @@ static kms_err read_query(enum wire_url url, const struct wire_query *query, siz
 kms_err wire_url_read(enum wire_url url, const char *id, const struct wire_query *query,
 	size_t query_count, struct model_request *request)
 {
-	bool has_id = url == WIRE_URL_ID || url == WIRE_URL_KEY || url == WIRE_URL_BATCH;
+	bool has_id = url == WIRE_URL_ID || url == WIRE_URL_KEY || url == WIRE_URL_BATCH ||
+		      url == WIRE_URL_ERASURE;
 	if (has_id != (id != NULL)) {
 		return KMS_ERR(FORMAT);
 	}
@@ -159,6 +162,8 @@ kms_err wire_url_read(enum wire_url url, const char *id, const struct wire_query
 		KMS_TRY(kms_id_parse(id, &request->u.id));
 	} else if (url == WIRE_URL_KEY) {
 		KMS_TRY(kms_id_parse(id, &request->u.use.key));
+	} else if (url == WIRE_URL_ERASURE) {
+		KMS_TRY(kms_id_parse(id, &request->u.erase_sign.id));
 	} else if (url == WIRE_URL_BATCH) {
 		KMS_TRY(read_number(id, ((uint64_t)1 << 53) - 1, &request->u.use_batch));
 	}

@@ -65,18 +65,19 @@ const char *wire_kek_state(unsigned value);
 
 enum wire_url {
 	WIRE_URL_NONE,
-	WIRE_URL_ID,    /* {id} is u.id */
-	WIRE_URL_KEY,   /* {id} is u.use.key */
-	WIRE_URL_BATCH, /* {id} is u.use_batch, a number */
-	WIRE_URL_PAGE,  /* ?after=UUID&limit=N */
-	WIRE_URL_RANGE, /* ?from=N&limit=N */
+	WIRE_URL_ID,      /* {id} is u.id */
+	WIRE_URL_KEY,     /* {id} is u.use.key */
+	WIRE_URL_BATCH,   /* {id} is u.use_batch, a number */
+	WIRE_URL_ERASURE, /* {id} is u.erase_sign.id */
+	WIRE_URL_PAGE,    /* ?after=UUID&limit=N */
+	WIRE_URL_RANGE,   /* ?from=N&limit=N */
 };
 kms_err wire_url_write(enum wire_url url, const char *path, const struct model_request *request,
 	char **ret_target);
 kms_err wire_url_read(enum wire_url url, const char *id, const struct wire_query *query,
 	size_t query_count, struct model_request *request);
 
-/* ---- operations: keys.c, things.c, ledger.c, use.c ---- */
+/* ---- operations: keys.c, things.c, ledger.c, use.c, erase.c ---- */
 
 /* Writers leave failures in the document. Readers may leave a half-filled struct: its owner frees
  * it. Both directions of every body. */
@@ -88,6 +89,12 @@ void wire_session_set(struct doc *body, const struct model_request *request);
 kms_err wire_session_get(struct doc *body, struct model_request *request);
 void wire_sealed_set(struct doc *body, const struct model_request *request);
 kms_err wire_use_get(struct doc *body, struct model_request *request);
+void wire_erase_plan_set(struct doc *body, const struct model_request *request);
+kms_err wire_erase_plan_get(struct doc *body, struct model_request *request);
+void wire_erase_request_set(struct doc *body, const struct model_request *request);
+kms_err wire_erase_request_get(struct doc *body, struct model_request *request);
+void wire_erase_sign_set(struct doc *body, const struct model_request *request);
+kms_err wire_erase_sign_get(struct doc *body, struct model_request *request);
 
 void wire_status_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_status_answer_get(struct doc *body, struct model_answer *answer);
@@ -111,6 +118,15 @@ void wire_head_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_head_answer_get(struct doc *body, struct model_answer *answer);
 void wire_uses_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_uses_answer_get(struct doc *body, struct model_answer *answer);
+void wire_plan_answer_set(struct doc *body, const struct model_answer *answer);
+kms_err wire_plan_answer_get(struct doc *body, struct model_answer *answer);
+/* Of a list; and one of them with all that belongs to it. */
+void wire_erasures_answer_set(struct doc *body, const struct model_answer *answer);
+kms_err wire_erasures_answer_get(struct doc *body, struct model_answer *answer);
+void wire_erasure_answer_set(struct doc *body, const struct model_answer *answer);
+kms_err wire_erasure_answer_get(struct doc *body, struct model_answer *answer);
+void wire_bundle_answer_set(struct doc *body, const struct model_answer *answer);
+kms_err wire_bundle_answer_get(struct doc *body, struct model_answer *answer);
 
 /* Bodies that may hold data keys are written without doc, straight into secret memory (clear.c). */
 kms_err wire_clear_request_write(const struct model_request *request, struct kms_secret **ret_body);

@@ -98,6 +98,37 @@ static void fill_items(struct model_request *request, size_t count)
 	}
 }
 
+static bool is_erase(enum model_op op)
+{
+	return op >= MODEL_OP_ERASE_PLAN && op <= MODEL_OP_ERASE_CERTIFICATE;
+}
+
+static void fill_erase_request(struct model_request *request)
+{
+	static const struct model_erase_target target = {.scope = MODEL_ERASE_VERSIONS,
+		.version_count = 2,
+		.versions = {1, LIMIT_KEY_VERSIONS}};
+	if (request->op == MODEL_OP_ERASE_PLAN) {
+		request->u.erase_plan.target = target;
+		request->u.erase_plan.target.subject = id_of(0x22);
+		request->u.erase_plan.window_s = 0;
+		request->u.erase_plan.valid_s = 604800;
+	} else if (request->op == MODEL_OP_ERASE_REQUEST) {
+		request->u.erase_request.bytes = buf_of("kmsd-erase/1");
+		request->u.erase_request.certificate = buf_of("DER");
+		request->u.erase_request.signature[63] = 1;
+	} else if (request->op == MODEL_OP_ERASE_LIST) {
+		request->u.list.after = id_of(0x21);
+		request->u.list.limit = LIMIT_LIST_PAGE;
+	} else if (request->op == MODEL_OP_ERASE_APPROVE || request->op == MODEL_OP_ERASE_CANCEL) {
+		request->u.erase_sign.id = id_of(0xaa);
+		request->u.erase_sign.spki = buf_of("SPKI");
+		request->u.erase_sign.signature[0] = 1;
+	} else {
+		request->u.id = id_of(0xaa);
+	}
+}
+
 static struct model_request *request_of(enum model_op op, bool sealed)
 {
 	struct model_request *request = fresh(1, sizeof(*request));
@@ -115,7 +146,9 @@ static struct model_request *request_of(enum model_op op, bool sealed)
 	}
 	const char *method = wire_route_of(op)->method;
 	const char *path = wire_route_of(op)->path;
-	if (op == MODEL_OP_KEY_CREATE) {
+	if (is_erase(op)) {
+		fill_erase_request(request);
+	} else if (op == MODEL_OP_KEY_CREATE) {
 		memcpy(request->u.key_create.label, "archive", 8);
 		request->u.key_create.custody = MODEL_CUSTODY_ALL;
 		request->u.key_create.delivery = MODEL_DELIVERY_SEALED;
@@ -186,6 +219,7 @@ static void fill_keys(struct model_answer *answer)
 		.custody = MODEL_CUSTODY_ANY,
 		.delivery = MODEL_DELIVERY_CLEAR,
 		.state = MODEL_STATE_DESTROYED_COMPROMISED,
+		.erasure = id_of(0xaa),
 		.version = 1,
 		.created_unix_ms = 5,
 		.token_count = 1,
@@ -195,6 +229,7 @@ static void fill_keys(struct model_answer *answer)
 		.version = 1,
 		.token = id_of(0x55),
 		.state = MODEL_KEK_DESTROYED,
+		.erasure = id_of(0xaa),
 		.commitment = hash_of(2),
 		.created_unix_ms = 6};
 }
@@ -265,6 +300,73 @@ static void fill_ledger(struct model_answer *answer)
 	answer->u.uses.records[1] = buf_of("{\"n\":2}");
 }
 
+static void fill_erasures(struct model_answer *answer)
+{
+	bool is_list = answer->op == MODEL_OP_ERASE_LIST;
+	answer->u.erasures.count = 1;
+	answer->u.erasures.rows = fresh(1, sizeof(answer->u.erasures.rows[0]));
+	struct model_erasure *row = &answer->u.erasures.rows[0];
+	*row = (struct model_erasure){.id = id_of(0xaa),
+		.tenant = id_of(0x11),
+		.requester = id_of(0x12),
+		.scope = MODEL_ERASE_TENANT,
+		.subject = id_of(0x11),
+		.state = MODEL_ERASE_EXECUTING,
+		.not_before_unix_s = 8,
+		.expires_unix_s = 9,
+		.requested_unix_ms = 10,
+		.done_unix_ms = 11,
+		.approval_count = 1,
+		.request_seq = 12,
+		.intent_seq = 13,
+		.final_seq = 14,
+		.kek_count = 2,
+		.destroyed_count = 1,
+		.wipe_count = 1,
+		.wiped_count = 0,
+		.cert = id_of(0xbb),
+		.cert_final = true,
+		.cert_seq = 15,
+		.cert_hash = hash_of(5)};
+	if (is_list) {
+		return;
+	}
+	row->bytes = buf_of("kmsd-erase/1");
+	row->certificate = buf_of("DER");
+	row->approvals = fresh(1, sizeof(row->approvals[0]));
+	row->approvals[0] = (struct model_signed){
+		.principal = id_of(0x13), .spki = buf_of("SPKI"), .unix_ms = 16, .seq = 17};
+	answer->u.erasures.row_count = 2;
+	answer->u.erasures.keks = fresh(2, sizeof(answer->u.erasures.keks[0]));
+	answer->u.erasures.keks[0] = (struct model_erase_row){.token = id_of(0x55),
+		.kek = id_of(0x66),
+		.key = id_of(0x22),
+		.version = 1,
+		.done = true,
+		.seq = 18};
+	answer->u.erasures.keks[1] =
+		(struct model_erase_row){.token = id_of(0x55), .token_up = true}; /* a wipe */
+	answer->u.erasures.scope = buf_of("{}");
+	answer->u.erasures.needed = 2;
+}
+
+static void fill_erase_answer(struct model_answer *answer)
+{
+	if (answer->op == MODEL_OP_ERASE_PLAN) {
+		answer->u.erase_plan.scope = buf_of("{}");
+		answer->u.erase_plan.observed = buf_of("{}");
+		answer->u.erase_plan.bytes = buf_of("kmsd-erase/1");
+	} else if (answer->op == MODEL_OP_ERASE_CERTIFICATE) {
+		answer->u.bundle.certificate = id_of(0xbb);
+		answer->u.bundle.count = 1;
+		answer->u.bundle.files = fresh(1, sizeof(answer->u.bundle.files[0]));
+		memcpy(answer->u.bundle.files[0].name, "entries/7.json", 15);
+		answer->u.bundle.files[0].bytes = buf_of("{}");
+	} else {
+		fill_erasures(answer);
+	}
+}
+
 static struct model_answer *answer_of(enum model_op op, bool sealed)
 {
 	struct model_answer *answer = fresh(1, sizeof(*answer));
@@ -272,6 +374,8 @@ static struct model_answer *answer_of(enum model_op op, bool sealed)
 	answer->op = op;
 	if (model_op_is_use(op)) {
 		fill_use(answer, sealed);
+	} else if (is_erase(op)) {
+		fill_erase_answer(answer);
 	} else if (op == MODEL_OP_STATUS) {
 		memcpy(answer->u.status.version, "0.1.0", 6);
 		answer->u.status.size = 44;
@@ -452,7 +556,12 @@ static bool accepts(enum model_op op, bool is_answer, const char *target, const 
 /* Members that may be absent; wrapped_key where kmsd can choose it. */
 static bool is_optional(const char *name, enum model_op op, bool is_sealed, bool is_answer)
 {
-	return strcmp(name, "tenant") == 0 || (strcmp(name, "bytes") == 0 && is_answer) ||
+	if (is_erase(op)) { /* no certificate was issued yet; a wipe has no key */
+		return is_answer && (strcmp(name, "cert") == 0 || strcmp(name, "kek") == 0 ||
+					    strcmp(name, "key") == 0);
+	}
+	return strcmp(name, "tenant") == 0 || strcmp(name, "erasure") == 0 ||
+	       (strcmp(name, "bytes") == 0 && is_answer) ||
 	       (strcmp(name, "wrapped_key") == 0 && !is_sealed &&
 		       (op == MODEL_OP_DATAKEY || op == MODEL_OP_WRAP));
 }
@@ -668,6 +777,85 @@ START_TEST(limits_names_and_tokens)
 }
 END_TEST
 
+static kms_err plan_with(const char *scope, size_t versions, uint32_t version, bool wipe)
+{
+	KMS_AUTO(model_request) request = NULL;
+	KMS_AUTO_WRITER out = kms_writer_grow(4096);
+	struct kms_bytes body;
+	kms_write_format(&out, "{\"scope\":\"%s\",\"valid_s\":1,\"window_s\":0,\"wipe\":%s,", scope,
+		wipe ? "true" : "false");
+	kms_write_text(&out, "\"subject\":\"22222222-0000-4000-8000-000000000022\",\"versions\":[");
+	for (size_t i = 0; i < versions; i++) {
+		kms_write_format(&out, "%s%u", i > 0 ? "," : "", version);
+	}
+	kms_write_text(&out, "]}");
+	ck_assert(kms_is_ok(kms_writer_bytes(&out, &body)));
+	kms_err err = wire_request_read(MODEL_OP_ERASE_PLAN, NULL, NULL, 0, body, &request);
+	if (kms_is_ok(err)) {
+		ck_assert_uint_eq(request->u.erase_plan.target.version_count, versions);
+	}
+	return err;
+}
+
+START_TEST(limits_versions_of_a_plan)
+{
+	ck_assert(kms_is_ok(plan_with("versions", LIMIT_ERASE_VERSIONS, 1, false)));
+	ck_assert(kms_is(
+		plan_with("versions", LIMIT_ERASE_VERSIONS + 1, 1, false), KMS_CODE_TOO_LARGE));
+	ck_assert(kms_is_ok(plan_with("versions", 1, LIMIT_KEY_VERSIONS, false)));
+	ck_assert(kms_is(plan_with("versions", 1, LIMIT_KEY_VERSIONS + 1, false), KMS_CODE_FORMAT));
+	ck_assert(kms_is(plan_with("versions", 1, 0, false), KMS_CODE_FORMAT));
+}
+END_TEST
+
+/* Versions are of one key, and a wipe of a tenant: never of less than was meant. */
+START_TEST(refuses_what_is_not_of_the_plans_scope)
+{
+	static const char *const others[] = {"key", "dataset", "tenant"};
+	ck_assert(kms_is(plan_with("versions", 0, 0, false), KMS_CODE_FORMAT));
+	ck_assert(kms_is(plan_with("versions", 1, 1, true), KMS_CODE_FORMAT));
+	for (size_t i = 0; i < 3; i++) {
+		bool is_tenant = i == 2;
+		ck_assert(kms_is_ok(plan_with(others[i], 0, 0, false)));
+		ck_assert(kms_is(plan_with(others[i], 1, 1, false), KMS_CODE_FORMAT));
+		ck_assert_int_eq(kms_is_ok(plan_with(others[i], 0, 0, true)), is_tenant);
+	}
+}
+END_TEST
+
+/* The largest bundle, and the largest plan, are one answer each. */
+START_TEST(carries_the_largest_bundle_and_plan)
+{
+	KMS_AUTO(model_answer) bundle = fresh(1, sizeof(*bundle));
+	KMS_AUTO(model_answer) plan = fresh(1, sizeof(*plan));
+	KMS_AUTO(model_answer) again = NULL;
+	struct wire_body body = {0};
+	bundle->op = MODEL_OP_ERASE_CERTIFICATE;
+	bundle->u.bundle.certificate = id_of(0xbb);
+	bundle->u.bundle.count = LIMIT_BUNDLE_FILES;
+	bundle->u.bundle.files = fresh(LIMIT_BUNDLE_FILES, sizeof(bundle->u.bundle.files[0]));
+	for (size_t i = 0; i < LIMIT_BUNDLE_FILES; i++) {
+		memset(bundle->u.bundle.files[i].name, 'n', 127);
+		bundle->u.bundle.files[i].bytes.len = LIMIT_BUNDLE_BYTES / LIMIT_BUNDLE_FILES;
+		bundle->u.bundle.files[i].bytes.ptr = fresh(1, bundle->u.bundle.files[i].bytes.len);
+	}
+	ck_assert(kms_is_ok(wire_answer_write(bundle, &body)));
+	ck_assert_uint_le(wire_body_bytes(&body).len, LIMIT_HTTP_ANSWER);
+	ck_assert(kms_is_ok(wire_answer_read(bundle->op, wire_body_bytes(&body), &again)));
+	ck_assert_uint_eq(again->u.bundle.count, LIMIT_BUNDLE_FILES);
+	wire_body_free(&body);
+	plan->op = MODEL_OP_ERASE_PLAN;
+	plan->u.erase_plan.scope.ptr = fresh(1, LIMIT_PLAN_BYTES);
+	plan->u.erase_plan.observed.ptr = fresh(1, LIMIT_PLAN_BYTES);
+	plan->u.erase_plan.bytes.ptr = fresh(1, LIMIT_ERASE_BYTES);
+	plan->u.erase_plan.scope.len = plan->u.erase_plan.observed.len = LIMIT_PLAN_BYTES;
+	plan->u.erase_plan.bytes.len = LIMIT_ERASE_BYTES;
+	ck_assert(kms_is_ok(wire_answer_write(plan, &body)));
+	ck_assert_uint_le(wire_body_bytes(&body).len, LIMIT_HTTP_ANSWER);
+	wire_body_free(&body);
+}
+END_TEST
+
 static kms_err page_of(const char *name, const char *value, enum model_op op)
 {
 	KMS_AUTO(model_request) request = NULL;
@@ -798,6 +986,9 @@ int main(void)
 	tcase_add_test(tcase, limits_batches);
 	tcase_add_test(tcase, limits_names_and_tokens);
 	tcase_add_test(tcase, limits_pages);
+	tcase_add_test(tcase, limits_versions_of_a_plan);
+	tcase_add_test(tcase, refuses_what_is_not_of_the_plans_scope);
+	tcase_add_test(tcase, carries_the_largest_bundle_and_plan);
 	tcase_add_test(tcase, carries_the_largest_commit);
 	tcase_add_test(tcase, carries_the_largest_clear_answer);
 	tcase_add_test(tcase, limits_data_keys);
