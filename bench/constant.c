@@ -37,8 +37,10 @@ kms_err service_tenant_ca(struct service *service, const struct kms_id *tenant, 
 
 /* About as long as the sealed answer to as many unwraps. */
 kms_err service_call(struct service *service, const struct model_principal *who,
-	enum model_face face, const struct model_request *request, struct model_answer **ret_answer)
+	enum model_face face, const struct model_request *request, struct model_answer **ret_answer,
+	char ret_detail[LIMIT_REASON + 1])
 {
+	ret_detail[0] = '\0';
 	static const uint8_t bytes[RECORD_BYTES + LIMIT_BATCH_ITEMS * RECORD_ITEM_BYTES];
 	(void)service;
 	(void)who;

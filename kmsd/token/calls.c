@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct kms_id nobody;
+const struct kms_id nobody;
 
 void token_state_get(struct token *token, struct token_state *ret_state)
 {
@@ -19,8 +19,7 @@ void token_state_get(struct token *token, struct token_state *ret_state)
 	(void)pthread_mutex_unlock(&token->lock);
 }
 
-/* Ask for something whose answer is bytes. */
-static kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf *ret_bytes)
+kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf *ret_bytes)
 {
 	struct reply reply = {0};
 	KMS_TRY(ask(token, msg, &nobody, &reply));
@@ -28,8 +27,7 @@ static kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf
 	return KMS_OK;
 }
 
-/* Ask for something whose answer is that it was done. */
-static kms_err ask_done(struct token *token, struct tokmsg *msg)
+kms_err ask_done(struct token *token, struct tokmsg *msg)
 {
 	struct reply reply = {0};
 	KMS_TRY(ask(token, msg, &nobody, &reply));

@@ -15,6 +15,8 @@ void reply_clear(struct reply *reply)
 {
 	kms_buf_free(&reply->bytes);
 	free(reply->keks);
+	kms_buf_free(&reply->absence);
+	free(reply->pins);
 	*reply = (struct reply){0};
 }
 
@@ -187,12 +189,21 @@ static kms_err take_answer(struct token *token, struct pending *pending, struct 
 	case TOKMSG_KEK_BEAR:
 	case TOKMSG_HEAD_SIGN:
 	case TOKMSG_HEAD_LAST:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_MANIFEST_SIGN:
 		bytes = msg->u.bytes;
 		break;
 	case TOKMSG_KEK_LIST:
 		reply->count = msg->u.keks.count;
 		reply->keks = msg->u.keks.rows;
 		msg->u.keks.rows = NULL;
+		break;
+	case TOKMSG_ERASE_KEK:
+		bytes = msg->u.erased.destroy;
+		KMS_TRY(kms_buf_copy(msg->u.erased.absence, &reply->absence));
+		break;
+	case TOKMSG_ERASE_PINS:
+		reply->pins = kms_take(&msg->u.erase_pins);
 		break;
 	case TOKMSG_HELLO:
 	case TOKMSG_SESSION_CLOSE:
@@ -201,6 +212,9 @@ static kms_err take_answer(struct token *token, struct pending *pending, struct 
 	case TOKMSG_KEK_COMMIT:
 	case TOKMSG_KEK_ABANDON:
 	case TOKMSG_PING:
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}

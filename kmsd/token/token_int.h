@@ -5,6 +5,7 @@
  *	ask.c    one request and its answer, with a time limit
  *	uses.c   the queue of uses that wait to be recorded
  *	calls.c  one function per message
+ *	erase.c  and those of erasures
  *	clear.c  kmsd's own end of `clear` sessions
  * Lock order: send_lock, then lock.
  */
@@ -36,6 +37,8 @@ struct reply {
 	uint64_t boot;
 	uint64_t last_n; /* 0: nothing was used */
 	struct model_held_kek *keks;
+	struct kms_buf absence; /* ERASE_KEK: the second statement */
+	struct model_erase_pins *pins;
 };
 void reply_clear(struct reply *reply);
 
@@ -116,6 +119,10 @@ void link_finish(struct token *token, struct pending **at, kms_err err);
 /* One request; reply is the caller's to clear, whatever comes back. */
 kms_err ask(struct token *token, struct tokmsg *msg, const struct kms_id *principal,
 	struct reply *ret_reply);
+extern const struct kms_id nobody; /* the principal of requests that use no key */
+/* Ask for something whose answer is bytes; is that it was done. */
+kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf *ret_bytes);
+kms_err ask_done(struct token *token, struct tokmsg *msg);
 /* Append a batch; takes over its rows. lock is held. */
 kms_err uses_queue(struct token *token, struct model_counted *uses, const struct kms_id *principal);
 

@@ -221,6 +221,7 @@ static kms_err read_request(struct kms_reader *reader, struct tokmsg *msg)
 	case TOKMSG_ERASE_WIPE:
 	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_MANIFEST_SIGN:
+		return tokmsg_erase_read_request(reader, msg);
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -279,6 +280,7 @@ static kms_err read_answer(struct kms_reader *reader, struct tokmsg *msg)
 	case TOKMSG_ERASE_WIPE:
 	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_MANIFEST_SIGN:
+		return tokmsg_erase_read_answer(reader, msg);
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -324,6 +326,8 @@ void tokmsg_clear(struct tokmsg *msg)
 {
 	if (msg->type == TOKMSG_CALL && !msg->is_answer) {
 		free(msg->u.call.items);
+	} else if (msg->type == TOKMSG_ERASE_OPEN && !msg->is_answer) {
+		free(msg->u.erase_open);
 	}
 	if (msg->is_answer && msg->code == KMS_CODE_OK) {
 		if (msg->type == TOKMSG_CALL && msg->u.answered != NULL) {
@@ -333,6 +337,8 @@ void tokmsg_clear(struct tokmsg *msg)
 			free(msg->u.uses.rows);
 		} else if (msg->type == TOKMSG_KEK_LIST) {
 			free(msg->u.keks.rows);
+		} else if (msg->type == TOKMSG_ERASE_PINS) {
+			free(msg->u.erase_pins);
 		}
 	}
 	*msg = (struct tokmsg){0};

@@ -119,6 +119,8 @@ static void write_request(struct kms_writer *writer, const struct tokmsg *msg)
 	case TOKMSG_ERASE_WIPE:
 	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_MANIFEST_SIGN:
+		tokmsg_erase_write_request(writer, msg);
+		break;
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -169,6 +171,7 @@ static void write_answer(struct kms_writer *writer, const struct tokmsg *msg)
 	case TOKMSG_KEK_COMMIT:
 	case TOKMSG_KEK_ABANDON:
 	case TOKMSG_PING:
+		break;
 	case TOKMSG_KEK_HOLD:
 	case TOKMSG_ERASE_PINS:
 	case TOKMSG_ERASE_OPEN:
@@ -176,6 +179,8 @@ static void write_answer(struct kms_writer *writer, const struct tokmsg *msg)
 	case TOKMSG_ERASE_WIPE:
 	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_MANIFEST_SIGN:
+		tokmsg_erase_write_answer(writer, msg);
+		break;
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -207,7 +212,7 @@ static kms_err check_request(const struct tokmsg *msg)
 	if (empty) {
 		return KMS_ERR(ARGUMENT);
 	}
-	return large ? KMS_ERR(TOO_LARGE) : KMS_OK;
+	return large ? KMS_ERR(TOO_LARGE) : tokmsg_erase_check_request(msg);
 }
 
 static kms_err check_answer(const struct tokmsg *msg)
@@ -224,7 +229,7 @@ static kms_err check_answer(const struct tokmsg *msg)
 		return check_uses(&msg->u.uses);
 	}
 	bool large = msg->type == TOKMSG_KEK_LIST && msg->u.keks.count > LIMIT_LIST_PAGE;
-	return large ? KMS_ERR(TOO_LARGE) : KMS_OK;
+	return large ? KMS_ERR(TOO_LARGE) : tokmsg_erase_check_answer(msg);
 }
 
 kms_err tokmsg_write(const struct tokmsg *msg, struct kms_writer *writer)

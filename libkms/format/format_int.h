@@ -34,6 +34,14 @@ kms_err format_slot_check(const struct format_slot *slot); /* ARGUMENT */
 void format_slot_write(struct kms_writer *writer, const struct format_slot *slot);
 kms_err format_slot_read(struct kms_reader *reader, struct format_slot *ret_slot);
 
+/* Bodies of statements (erased.c). Writing: ARGUMENT; reading: FORMAT. */
+kms_err format_destroy_write(struct kms_writer *writer, const struct format_destroy *destroy);
+kms_err format_destroy_read(struct kms_reader *reader, struct format_destroy *destroy);
+kms_err format_absence_write(struct kms_writer *writer, const struct format_absence *absence);
+kms_err format_absence_read(struct kms_reader *reader, struct format_absence *absence);
+kms_err format_wipe_write(struct kms_writer *writer, const struct format_wipe *wipe);
+kms_err format_wipe_read(struct kms_reader *reader, struct format_wipe *wipe);
+
 /* A canonical context into into (emptied first), which is unspecified after a failure. */
 kms_err format_context_scan(
 	struct kms_bytes bytes, struct model_context *into, struct kms_id *ret_tenant);

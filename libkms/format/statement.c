@@ -162,6 +162,44 @@ static kms_err uses_read(struct kms_reader *reader, struct format_uses *uses)
 
 /* ---- whole statements ---- */
 
+static kms_err body_write(struct kms_writer *writer, const struct format_statement *statement)
+{
+	switch (statement->type) {
+	case FORMAT_STATEMENT_BIRTH:
+		KMS_TRY(birth_check(&statement->u.birth));
+		birth_write(writer, &statement->u.birth);
+		return KMS_OK;
+	case FORMAT_STATEMENT_USES:
+		KMS_TRY(uses_check(&statement->u.uses));
+		uses_write(writer, &statement->u.uses);
+		return KMS_OK;
+	case FORMAT_STATEMENT_DESTROY:
+		return format_destroy_write(writer, &statement->u.destroy);
+	case FORMAT_STATEMENT_ABSENCE:
+		return format_absence_write(writer, &statement->u.absence);
+	case FORMAT_STATEMENT_WIPE:
+		return format_wipe_write(writer, &statement->u.wipe);
+	}
+	return KMS_ERR(ARGUMENT);
+}
+
+static kms_err body_read(struct kms_reader *reader, struct format_statement *statement)
+{
+	switch (statement->type) {
+	case FORMAT_STATEMENT_BIRTH:
+		return birth_read(reader, &statement->u.birth);
+	case FORMAT_STATEMENT_USES:
+		return uses_read(reader, &statement->u.uses);
+	case FORMAT_STATEMENT_DESTROY:
+		return format_destroy_read(reader, &statement->u.destroy);
+	case FORMAT_STATEMENT_ABSENCE:
+		return format_absence_read(reader, &statement->u.absence);
+	case FORMAT_STATEMENT_WIPE:
+		return format_wipe_read(reader, &statement->u.wipe);
+	}
+	return KMS_ERR(FORMAT);
+}
+
 kms_err format_statement_write(
 	const struct format_statement *statement, struct kms_buf *ret_signed_part)
 {
@@ -175,15 +213,7 @@ kms_err format_statement_write(
 	kms_write_fixed(&writer, statement->token.b, sizeof(statement->token.b));
 	kms_write_fixed(&writer, statement->tenant.b, sizeof(statement->tenant.b));
 	kms_write_u64(&writer, (uint64_t)statement->unix_ms);
-	if (statement->type == FORMAT_STATEMENT_BIRTH) {
-		KMS_TRY(birth_check(&statement->u.birth));
-		birth_write(&writer, &statement->u.birth);
-	} else if (statement->type == FORMAT_STATEMENT_USES) {
-		KMS_TRY(uses_check(&statement->u.uses));
-		uses_write(&writer, &statement->u.uses);
-	} else {
-		return KMS_ERR(ARGUMENT);
-	}
+	KMS_TRY(body_write(&writer, statement));
 	return kms_writer_take(&writer, ret_signed_part);
 }
 
@@ -205,14 +235,8 @@ static kms_err signed_part_read(struct kms_bytes bytes, struct format_statement 
 		return KMS_ERR(FORMAT);
 	}
 	statement.unix_ms = (int64_t)unix_ms;
-	if (type == FORMAT_STATEMENT_BIRTH) {
-		KMS_TRY(birth_read(&reader, &statement.u.birth));
-	} else if (type == FORMAT_STATEMENT_USES) {
-		KMS_TRY(uses_read(&reader, &statement.u.uses));
-	} else {
-		return KMS_ERR(FORMAT);
-	}
 	statement.type = (enum format_statement_type)type;
+	KMS_TRY(body_read(&reader, &statement));
 	KMS_TRY(kms_read_end(&reader));
 	*ret_statement = statement;
 	return KMS_OK;

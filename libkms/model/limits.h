@@ -36,6 +36,7 @@ enum {
 	LIMIT_DATASETS = 1000000, /* of one tenant */
 	LIMIT_LIST_PAGE = 500,    /* rows of one answer */
 	LIMIT_CERT_PEM = 16 * 1024,
+	LIMIT_SPKI_BYTES = 256, /* DER SubjectPublicKeyInfo of P-256 */
 
 	/* erasures */
 	LIMIT_APPROVALS = 16,          /* approvers of one token, and signatures of one erasure */

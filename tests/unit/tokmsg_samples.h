@@ -71,6 +71,43 @@ static inline void sample_call_answer(struct tokmsg *msg, uint64_t first, uint32
 	msg->u.answered->record = kms_bytes_str("sealed answer");
 }
 
+static inline void sample_order(struct tokmsg *msg)
+{
+	struct model_erase_order *order = calloc(1, sizeof(*order));
+	ck_assert_ptr_nonnull(order);
+	*order = (struct model_erase_order){
+		.erase = kms_bytes_str("what dies"),
+		.certificate = kms_bytes_str("a certificate"),
+		.signature = {1, 2, 3},
+		.approval_count = 2,
+		.entry = kms_bytes_str("an entry"),
+		.index = 77,
+		.proof_count = 2,
+		.proof = {sample_hash(0x81), sample_hash(0x82)},
+		.checkpoint = kms_bytes_str("a note"),
+		.late = kms_bytes_str("a statement"),
+	};
+	for (uint32_t i = 0; i < 2; i++) {
+		order->approvals[i].approver = sample_id((uint8_t)(0x83 + i));
+		order->approvals[i].spki = kms_bytes_str("a public key");
+		order->approvals[i].signature[63] = (uint8_t)(9 + i);
+	}
+	msg->u.erase_open = order;
+}
+
+static inline void sample_pins(struct tokmsg *msg)
+{
+	struct model_erase_pins *pins = calloc(1, sizeof(*pins));
+	ck_assert_ptr_nonnull(pins);
+	pins->needed = 2;
+	pins->count = 3;
+	for (uint32_t i = 0; i < 3; i++) {
+		pins->rows[i].approver = sample_id((uint8_t)(0x91 + i));
+		pins->rows[i].spki = sample_hash((uint8_t)(0x95 + i));
+	}
+	msg->u.erase_pins = pins;
+}
+
 static inline void sample_request(struct tokmsg *msg)
 {
 	switch (msg->type) {
@@ -112,9 +149,33 @@ static inline void sample_request(struct tokmsg *msg)
 		msg->u.head_sign.proof[0] = sample_hash(0x41);
 		msg->u.head_sign.proof[1] = sample_hash(0x42);
 		break;
+	case TOKMSG_KEK_HOLD:
+		msg->u.hold.kek = sample_id(0x84);
+		msg->u.hold.held = true;
+		break;
+	case TOKMSG_ERASE_OPEN:
+		sample_order(msg);
+		break;
+	case TOKMSG_ERASE_KEK:
+		msg->u.erase.kek = sample_id(0x86);
+		msg->u.erase.erasure = sample_id(0x85);
+		break;
+	case TOKMSG_ERASE_WIPE:
+		msg->u.erase.erasure = sample_id(0x85);
+		break;
+	case TOKMSG_ERASE_CANCEL:
+		msg->u.erase_cancel.erase = kms_bytes_str("what would have died");
+		msg->u.erase_cancel.spki = kms_bytes_str("a public key");
+		msg->u.erase_cancel.certificate = kms_bytes_str("a certificate");
+		msg->u.erase_cancel.signature[0] = 7;
+		break;
+	case TOKMSG_MANIFEST_SIGN:
+		msg->u.manifest = kms_bytes_str("kmsd-bundle/1\n");
+		break;
 	case TOKMSG_HELLO:
 	case TOKMSG_HEAD_LAST:
 	case TOKMSG_PING:
+	case TOKMSG_ERASE_PINS:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
@@ -153,16 +214,28 @@ static inline void sample_answer(struct tokmsg *msg)
 	case TOKMSG_KEK_BEAR:
 	case TOKMSG_HEAD_SIGN:
 	case TOKMSG_HEAD_LAST:
+	case TOKMSG_ERASE_WIPE:
+	case TOKMSG_MANIFEST_SIGN:
 		msg->u.bytes = kms_bytes_str("signed bytes");
 		break;
 	case TOKMSG_KEK_LIST:
 		sample_keks(msg, 2);
+		break;
+	case TOKMSG_ERASE_PINS:
+		sample_pins(msg);
+		break;
+	case TOKMSG_ERASE_KEK:
+		msg->u.erased.destroy = kms_bytes_str("destroyed");
+		msg->u.erased.absence = kms_bytes_str("absent");
 		break;
 	case TOKMSG_SESSION_CLOSE:
 	case TOKMSG_USES_ACK:
 	case TOKMSG_KEK_COMMIT:
 	case TOKMSG_KEK_ABANDON:
 	case TOKMSG_PING:
+	case TOKMSG_KEK_HOLD:
+	case TOKMSG_ERASE_OPEN:
+	case TOKMSG_ERASE_CANCEL:
 	case TOKMSG_TYPE_COUNT_:
 		break;
 	}
