@@ -61,13 +61,15 @@ kms_err ledger_statement_check(
 kms_err ledger_head(struct ledger *ledger, uint64_t *ret_size, uint64_t *ret_signed_size,
 	struct kms_buf *ret_checkpoint);
 
-/*
- * An entry's inclusion under the newest signed checkpoint, for those who verify without us. Waits
- * at most timeout_ms for a checkpoint that covers it (TIMEOUT). Caller frees both buffers.
- */
+/* The newest signed checkpoint that covers entry seq, and its size; waits for it at most
+ * timeout_ms (TIMEOUT). */
+kms_err ledger_covered(struct ledger *ledger, uint64_t seq, int timeout_ms, uint64_t *ret_size,
+	struct kms_buf *ret_checkpoint);
+/* Entry seq as it is stored, and its inclusion in the first `size` entries: many under one
+ * checkpoint. NOT_FOUND: no such entry; ARGUMENT: seq is not below size. */
 struct tlog_proof;
-kms_err ledger_inclusion(struct ledger *ledger, uint64_t seq, int timeout_ms,
-	struct kms_buf *ret_entry, struct tlog_proof *ret_proof, struct kms_buf *ret_checkpoint);
+kms_err ledger_inclusion(struct ledger *ledger, uint64_t seq, uint64_t size,
+	struct kms_buf *ret_entry, struct tlog_proof *ret_proof);
 
 /*
  * Rebuild the state from a store's entries in memory and compare it with the store's own, checking
