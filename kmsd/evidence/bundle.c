@@ -61,28 +61,20 @@ static kms_err add(struct files *files, const char *name, struct kms_bytes bytes
 
 /* What all proofs lead to. */
 struct under {
-	struct store *store;
+	struct ledger *ledger;
 	struct kms_buf note;
 	uint64_t size;
 };
-
-static kms_err read_node(void *ctx, unsigned level, uint64_t index, struct kms_hash *ret_hash)
-{
-	return store_node_get(ctx, level, index, ret_hash);
-}
 
 static kms_err add_entry(struct files *files, const struct under *under, uint64_t seq,
 	const char *entry_name, const char *proof_name)
 {
 	struct tlog_proof proof;
 	KMS_AUTO_BUF text = {0};
-	struct model_entry entry = {0};
-	KMS_TRY(tlog_prove_inclusion(read_node, under->store, seq, under->size, &proof));
+	KMS_AUTO_BUF entry = {0};
+	KMS_TRY(ledger_inclusion(under->ledger, seq, under->size, &entry, &proof));
 	KMS_TRY(tlog_proof_text(seq, &proof, kms_buf_bytes(&under->note), &text));
-	KMS_TRY(facts_entry(under->store, seq, &entry));
-	kms_err err = add_taken(files, entry_name, &entry.bytes);
-	kms_buf_free(&entry.bytes);
-	KMS_TRY(err);
+	KMS_TRY(add_taken(files, entry_name, &entry));
 	return add_taken(files, proof_name, &text);
 }
 
@@ -100,33 +92,15 @@ static kms_err add_entries(struct files *files, const struct under *under,
 	return add_entry(files, under, cert_seq, "cert-entry.json", "certificate.tlog-proof");
 }
 
-/* The newest checkpoint that covers the certificate's entry, signed by the ledger's key. */
-static kms_err find_checkpoint(const struct evidence_parts *parts, uint64_t cert_seq,
-	const char *vkey_text, struct under *under)
-{
-	KMS_AUTO_BUF entry = {0};
-	struct tlog_proof proof;
-	struct tlog_vkey vkey;
-	struct tlog_checkpoint checkpoint;
-	struct kms_bytes text;
-	KMS_TRY(ledger_inclusion(
-		parts->ledger, cert_seq, CHECKPOINT_WAIT_MS, &entry, &proof, &under->note));
-	KMS_TRY(tlog_vkey_parse(vkey_text, &vkey));
-	KMS_TRY(tlog_note_open(kms_buf_bytes(&under->note), &vkey, 1, &text));
-	KMS_TRY(tlog_checkpoint_parse(text, &checkpoint));
-	under->store = parts->store;
-	under->size = checkpoint.size;
-	return KMS_OK;
-}
-
 static kms_err add_proven(struct files *files, const struct facts *facts, uint64_t cert_seq)
 {
-	struct under under = {0};
+	struct under under = {.ledger = facts->parts->ledger};
 	KMS_AUTO_FREE char *vkey = NULL;
 	KMS_AUTO_FREE char *line = NULL;
 	KMS_TRY(store_setting_get(facts->parts->store, "ledger_vkey", &vkey));
 	KMS_TRY(kms_text(&line, "%s\n", vkey));
-	kms_err err = find_checkpoint(facts->parts, cert_seq, vkey, &under);
+	kms_err err = ledger_covered(
+		under.ledger, cert_seq, CHECKPOINT_WAIT_MS, &under.size, &under.note);
 	if (kms_is_ok(err)) {
 		err = add_entries(files, &under, facts, cert_seq);
 	}

@@ -58,8 +58,6 @@ kms_err facts_collect(const struct evidence_parts *parts, const struct model_era
 void facts_free(struct facts **facts);
 /* Nothing of the erasure is open any more: every copy removed, every wipe made, all recorded. */
 bool facts_are_closed(const struct facts *facts);
-/* One entry, as it is stored; NOT_FOUND past the end. */
-kms_err facts_entry(struct store *store, uint64_t seq, struct model_entry *ret_entry);
 
 /* ---- texts ---- */
 

@@ -302,7 +302,7 @@ static kms_err take_event(struct facts *facts, const struct model_entry *entry)
 	return add_event(facts, entry, change);
 }
 
-kms_err facts_entry(struct store *store, uint64_t seq, struct model_entry *ret_entry)
+static kms_err read_entry(struct store *store, uint64_t seq, struct model_entry *ret_entry)
 {
 	struct model_entry *rows = NULL;
 	size_t count = 0;
@@ -324,7 +324,7 @@ static kms_err read_events(struct facts *facts)
 	KMS_TRY(store_erasure_entries(facts->parts->store, &facts->erasure->id, &seqs, &count));
 	for (size_t i = 0; i < count && seqs[i] < facts->before; i++) {
 		struct model_entry entry = {0};
-		KMS_TRY(facts_entry(facts->parts->store, seqs[i], &entry));
+		KMS_TRY(read_entry(facts->parts->store, seqs[i], &entry));
 		kms_err err = take_event(facts, &entry);
 		kms_buf_free(&entry.bytes);
 		KMS_TRY(err);
