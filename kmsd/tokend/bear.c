@@ -127,6 +127,9 @@ kms_err keks_bear(
 		*ret_statement = kms_buf_bytes(&kek->statement);
 		return KMS_OK;
 	}
+	if (tokend->wiped) {
+		return KMS_ERR(ERASED);
+	}
 	KMS_TRY(check_bear(tokend, bear));
 	struct p11_kek object;
 	struct format_birth birth;
@@ -175,7 +178,7 @@ kms_err keks_abandon(struct tokend *tokend, const struct kms_id *id)
 		KMS_TRY(keks_has_mark(tokend, id, "intent", &intended));
 		return intended ? keks_unmake(tokend, id) : KMS_OK;
 	}
-	if (kek->life == KEK_COMMITTED) {
+	if (kek->life != KEK_BORN && kek->life != KEK_ABANDONED) {
 		return KMS_ERR(TOKEN_REFUSED);
 	}
 	char name[KEKS_FILE_BYTES];

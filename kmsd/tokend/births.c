@@ -2,7 +2,8 @@
 /*
  * Which KEKs exist: kms-tokend's own durable record of births, apart from the token and from kmsd,
  * and how a start holds it against the token. Files of the state directory: kek/ID.birth (the
- * signed statement), .live or .abandoned (empty), .wraps; .intent is sweep.c's.
+ * signed statement), .live or .abandoned (empty), .wraps; .intent is sweep.c's, and how a KEK ended
+ * stands in marks.c's.
  */
 #include "keks_int.h"
 
@@ -74,6 +75,7 @@ static kms_err read_birth(struct tokend *tokend, const struct kms_id *id, void *
 	KMS_TRY(keks_add(keks, &statement.u.birth, &bytes, life, &kek));
 	KMS_TRY(state_read_u64(&tokend->state, keks_file(id, "wraps", name), &kek->reserved));
 	kek->wraps = kek->reserved; /* what was left of the block before is given up */
+	KMS_TRY(keks_read_marks(tokend, kek));
 	return life == KEK_COMMITTED ? keks_note_committed(keks, kek) : KMS_OK;
 }
 
@@ -115,6 +117,18 @@ struct look {
 	kms_err err;
 };
 
+/* A destroyed KEK must not be there. One that is was brought back, from a copy of the token. */
+static kms_err look_again(struct tokend *tokend, struct kek *kek)
+{
+	char text[KMS_ID_TEXT];
+	kms_err err = p11_kek_find(tokend->p11, &kek->birth.kek, &kek->object);
+	if (kms_is_ok(err) || kms_is(err, KMS_CODE_EXISTS)) {
+		keks_reappeared(kek, kms_id_text(&kek->birth.kek, text));
+		return KMS_OK;
+	}
+	return kms_is(err, KMS_CODE_NOT_FOUND) ? KMS_OK : err;
+}
+
 /* twalk_r's visitor: a living KEK must be found, and be the one that was born. */
 static void look_for(const void *node, VISIT visit, void *closure)
 {
@@ -126,12 +140,20 @@ static void look_for(const void *node, VISIT visit, void *closure)
 	}
 	struct kms_hash commitment;
 	char text[KMS_ID_TEXT];
+	if (kek->life == KEK_DESTROYED) {
+		kms_err again = look_again(look->tokend, kek);
+		look->err = kms_is_ok(again) ? look->err : again;
+		return;
+	}
 	kms_err err = p11_kek_find(look->tokend->p11, &kek->birth.kek, &kek->object);
 	if (kms_is_ok(err)) {
 		err = p11_kek_commitment(look->tokend->p11, &kek->object, &commitment);
 	}
 	if (kms_is_ok(err) && !kms_hash_equal(&commitment, &kek->birth.commitment)) {
 		err = KMS_ERR(INTEGRITY);
+	}
+	if (kek->life == KEK_ERASING && kms_is(err, KMS_CODE_NOT_FOUND)) {
+		return; /* killed after it was destroyed: the erasure goes on */
 	}
 	kek->wrong = kms_is(err, KMS_CODE_INTEGRITY) || kms_is(err, KMS_CODE_EXISTS);
 	if (!kms_is_ok(err)) {
@@ -149,6 +171,10 @@ kms_err keks_open(struct tokend *tokend, struct keks **ret_keks)
 	}
 	KMS_TRY(keks_each_file(tokend, "birth", read_birth, keks));
 	struct look look = {tokend, KMS_OK};
+	if (tokend->wiped) {
+		*ret_keks = kms_take(&keks);
+		return KMS_OK; /* there is nothing to look at */
+	}
 	twalk_r(keks->by_id, look_for, &look);
 	if (kms_is(look.err, KMS_CODE_TOKEN_DOWN)) {
 		return look.err;

@@ -130,6 +130,69 @@ struct listing {
 	uint32_t count;
 };
 
+struct count {
+	const struct kms_id *key;
+	struct keks_tally tally;
+};
+
+static void count_one(const void *node, VISIT visit, void *closure)
+{
+	struct count *count = closure;
+	const struct kek *kek = *(struct kek *const *)node;
+	if ((visit != postorder && visit != leaf) ||
+		(count->key != NULL && !kms_id_equal(count->key, &kek->birth.key))) {
+		return;
+	}
+	count->tally.born += kek->life == KEK_BORN ? 1 : 0;
+	count->tally.committed += kek->life != KEK_BORN && kek->life != KEK_ABANDONED ? 1 : 0;
+	count->tally.destroyed += kek->life == KEK_DESTROYED ? 1 : 0;
+}
+
+void keks_count(const struct keks *keks, const struct kms_id *key, struct keks_tally *ret_tally)
+{
+	struct count count = {.key = key};
+	twalk_r(keks->by_id, count_one, &count);
+	*ret_tally = count.tally;
+}
+
+struct each {
+	kms_err (*visit)(const struct kek *kek, void *arg);
+	void *arg;
+	kms_err err;
+};
+
+static void visit_one(const void *node, VISIT visit, void *closure)
+{
+	struct each *each = closure;
+	if ((visit == postorder || visit == leaf) && kms_is_ok(each->err)) {
+		each->err = each->visit(*(struct kek *const *)node, each->arg);
+	}
+}
+
+kms_err keks_each(
+	const struct keks *keks, kms_err (*visit)(const struct kek *kek, void *arg), void *arg)
+{
+	struct each each = {visit, arg, KMS_OK};
+	twalk_r(keks->by_id, visit_one, &each);
+	return each.err;
+}
+
+static enum model_held_life life_of(const struct kek *kek)
+{
+	switch (kek->life) {
+	case KEK_BORN:
+	case KEK_ABANDONED:
+		break;
+	case KEK_COMMITTED:
+		return MODEL_HELD_COMMITTED;
+	case KEK_ERASING:
+		return MODEL_HELD_ERASING;
+	case KEK_DESTROYED:
+		return kek->reappeared ? MODEL_HELD_REAPPEARED : MODEL_HELD_DESTROYED;
+	}
+	return MODEL_HELD_BORN;
+}
+
 static void list_one(const void *node, VISIT visit, void *closure)
 {
 	struct listing *listing = closure;
@@ -143,7 +206,7 @@ static void list_one(const void *node, VISIT visit, void *closure)
 		.kek = kek->birth.kek,
 		.key = kek->birth.key,
 		.version = kek->birth.version,
-		.life = kek->life == KEK_COMMITTED ? MODEL_HELD_COMMITTED : MODEL_HELD_BORN,
+		.life = life_of(kek),
 	};
 }
 

@@ -35,6 +35,11 @@ kms_err keks_unmake(struct tokend *tokend, const struct kms_id *id);
 /* At a start, with every birth read: destroy what was never born or was abandoned. */
 kms_err keks_sweep(struct tokend *tokend, struct keks *keks);
 
+/* marks.c: held, erasing and destroyed of one KEK, back into memory. */
+kms_err keks_read_marks(struct tokend *tokend, struct kek *kek);
+/* sweep.c: remember, and log, that it is in the token again (under that id). */
+void keks_reappeared(struct kek *kek, const char *where);
+
 /* Into the table; takes over statement. */
 kms_err keks_add(struct keks *keks, const struct format_birth *birth, struct kms_buf *statement,
 	enum kek_life life, struct kek **ret_kek);

@@ -14,6 +14,7 @@ void tokend_free(struct tokend **tokend)
 	}
 	struct tokend *t = *tokend;
 	head_free(&t->head);
+	erasures_free(&t->erasures);
 	sessions_free(&t->sessions);
 	keks_free(&t->keks);
 	uses_free(&t->uses);
@@ -62,6 +63,15 @@ static kms_err read_keys(struct tokend *tokend)
 	return err;
 }
 
+static kms_err open_token(struct tokend *tokend, const struct p11_pins *pins)
+{
+	KMS_AUTO(kms_secret) pin = NULL;
+	if (tokend->profile->p11.login) {
+		KMS_TRY(profile_pin(tokend->owner, false, &pin));
+	}
+	return p11_open(&tokend->profile->p11, pins, &pin, &tokend->p11);
+}
+
 static kms_err open_parts(struct tokend *tokend)
 {
 	struct p11_pins pins;
@@ -69,11 +79,13 @@ static kms_err open_parts(struct tokend *tokend)
 	KMS_TRY(state_pins_read(&tokend->state, &tokend->token, &pins));
 	KMS_TRY(profile_read(tokend->owner, &tokend->profile));
 	KMS_TRY(read_keys(tokend));
-	KMS_AUTO(kms_secret) pin = NULL;
-	if (tokend->profile->p11.login) {
-		KMS_TRY(profile_pin(tokend->owner, false, &pin));
+	KMS_TRY(erase_wipe_read(tokend, &tokend->wiped));
+	if (tokend->wiped) {
+		kms_log(KMS_LOG_WARNING, "the token was wiped; only its statements are served");
+	} else {
+		KMS_TRY(open_token(tokend, &pins));
 	}
-	KMS_TRY(p11_open(&tokend->profile->p11, &pins, &pin, &tokend->p11));
+	KMS_TRY(erasures_new(&tokend->erasures));
 	KMS_TRY(keks_open(tokend, &tokend->keks));
 	KMS_TRY(uses_open(tokend, &tokend->uses));
 	KMS_TRY(sessions_new(tokend, &tokend->sessions));

@@ -65,11 +65,12 @@ static kms_err find_kek(struct tokend *tokend, const struct session *session, bo
 {
 	struct kek *kek = opens ? keks_find(tokend->keks, &item->slot.kek)
 				: keks_newest(tokend->keks, &item->head.key);
-	if (kek == NULL || kek->life != KEK_COMMITTED) {
+	if (kek == NULL || kek->life == KEK_BORN || kek->life == KEK_ABANDONED) {
 		bool born = opens ? kek != NULL && kek->life == KEK_BORN
 				  : keks_has_born(tokend->keks, &item->head.key);
 		return born ? KMS_ERR(TIMEOUT) : KMS_ERR(NOT_FOUND);
 	}
+	KMS_TRY(kek_usable(kek));
 	const struct format_birth *birth = &kek->birth;
 	bool same = !kek->wrong && fits(birth, item);
 	if (opens) {
@@ -130,6 +131,7 @@ static kms_err rewrap(struct tokend *tokend, struct kek *kek, const struct forma
 	if (newest == NULL || newest->wrong || !fits(&newest->birth, item)) {
 		return KMS_ERR(INTEGRITY);
 	}
+	KMS_TRY(kek_usable(newest));
 	KMS_TRY(slot_decrypt(tokend, kek, item, &data_key));
 	KMS_TRY(slot_encrypt(tokend, newest, item, data_key, ret_slot));
 	*ret_kek = newest;

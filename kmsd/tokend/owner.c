@@ -113,6 +113,7 @@ static kms_err read_owner(struct config *map, struct owner *owner)
 		KMS_TRY(config_get_text(map, "log_origin", &owner->log_origin));
 	} else {
 		KMS_TRY(read_clients(map, owner));
+		KMS_TRY(owner_erase_read(map, owner));
 	}
 	return config_end(map);
 }

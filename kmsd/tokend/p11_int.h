@@ -180,6 +180,8 @@ struct p11_object {
 	/* AES-256 with an id, our label, and an answer to a test encryption. A thing that is not
 	 * whole is what a killed C_GenerateKey left: it was never born. */
 	bool whole;
+	/* An AES key that answers: its commitment, whatever its id and label say; else zero. */
+	struct kms_hash commitment;
 	unsigned long object; /* p11's own, as is epoch */
 	uint64_t epoch;
 	char file[64]; /* SoftHSM: an object file that is no object (cut or empty); "" else */
@@ -198,6 +200,36 @@ kms_err p11_object_list(struct p11 *p11, struct p11_object **ret_objects, size_t
  * its remains are evidence.
  */
 kms_err p11_object_destroy(struct p11 *p11, const struct p11_object *object);
+
+/* ---- the end of a KEK, and of a token (p11_erase.c, p11_wipe.c) ---- */
+
+/* What was seen while a KEK was destroyed. */
+struct p11_erased {
+	bool found;         /* it was there, with that commitment */
+	unsigned long rv;   /* CK_RV of C_DestroyObject */
+	bool canary_before; /* what it had just encrypted, it opened */
+	uint32_t searched;  /* secret keys looked at afterwards; none is it */
+};
+/*
+ * Destroy every object of the token that has this commitment, whatever its id, and see that it is
+ * gone: what it encrypted just before does not open with the old handle, nor after everything that
+ * the module held was closed and opened anew; no secret key has its id or commitment. OK also when
+ * nothing was there (found false). INTEGRITY, and nothing is destroyed: another key has that id.
+ * INTERNAL: the token did not do what it said.
+ */
+kms_err p11_kek_erase(struct p11 *p11, const struct kms_id *id, const struct kms_hash *commitment,
+	struct p11_erased *ret_erased);
+/* Is it there, and the one with that commitment? NOT_FOUND, INTEGRITY for another under its id. */
+kms_err p11_kek_is_there(
+	struct p11 *p11, const struct kms_id *id, const struct kms_hash *commitment);
+
+/* Can a token of this kind be wiped? Else its owner does it, with the vendor's tools. */
+bool p11_wipe_can(const struct p11_profile *profile);
+/* The token must be closed (p11_free). Overwrite each file of it with random bytes, the file of its
+ * own key and our copy of that included, and fsync; *ret_whole: that file was still there. */
+kms_err p11_wipe_overwrite(const struct p11_profile *profile, bool *ret_whole);
+/* Remove the files and folders. Both can be repeated. */
+kms_err p11_wipe_remove(const struct p11_profile *profile);
 
 /* ---- use (p11_use.c) ---- */
 

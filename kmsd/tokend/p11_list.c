@@ -6,6 +6,8 @@
  */
 #include "p11_raw_int.h"
 
+#include "crypto.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,12 +68,26 @@ static kms_err missing_is_ok(kms_err err)
 	return kms_is(err, KMS_CODE_INTERNAL) ? KMS_OK : err;
 }
 
+struct attempt {
+	CK_OBJECT_HANDLE object;
+	uint8_t blocks[2 * P11_BLOCK];
+};
+
 static CK_RV try_call(struct p11 *p11, CK_OBJECT_HANDLE none, void *arg)
 {
 	(void)none;
-	const CK_OBJECT_HANDLE *object = arg;
-	uint8_t blocks[2 * P11_BLOCK];
-	return p11_raw_commit_blocks(p11, *object, blocks);
+	struct attempt *attempt = arg;
+	return p11_raw_commit_blocks(p11, attempt->object, attempt->blocks);
+}
+
+/* Does this AES key answer? Then its commitment. */
+static kms_err try_key(struct p11 *p11, struct p11_object *found, bool *ret_answers)
+{
+	struct attempt attempt = {.object = found->object};
+	kms_err err = p11_attempt(p11, "C_Encrypt", NULL, KMS_CODE_INTERNAL, try_call, &attempt);
+	*ret_answers = kms_is_ok(err);
+	return kms_is_ok(err) ? crypto_sha256_one(KMS_BYTES_OF(attempt.blocks), &found->commitment)
+			      : missing_is_ok(err);
 }
 
 static kms_err look(
@@ -103,12 +119,12 @@ static kms_err look(
 	*ret_ours = !kms_id_equal(&found.id, &p11_canary_id);
 	bool named =
 		label_len == strlen(P11_KEK_LABEL) && memcmp(label, P11_KEK_LABEL, label_len) == 0;
-	if (class == CKO_SECRET_KEY && type == CKK_AES && bytes == P11_KEK_BYTES && named &&
-		!kms_id_is_zero(&found.id)) {
-		kms_err err = p11_attempt(
-			p11, "C_Encrypt", NULL, KMS_CODE_INTERNAL, try_call, &found.object);
-		found.whole = kms_is_ok(err);
-		KMS_TRY(missing_is_ok(err));
+	/* A copy may have lost id and label. */
+	if (class == CKO_SECRET_KEY && type == CKK_AES && *ret_ours) {
+		bool answers;
+		KMS_TRY(try_key(p11, &found, &answers));
+		found.whole =
+			answers && bytes == P11_KEK_BYTES && named && !kms_id_is_zero(&found.id);
 	}
 	*ret_found = found;
 	return KMS_OK;

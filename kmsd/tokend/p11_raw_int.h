@@ -50,6 +50,9 @@ kms_err p11_softhsm_repair(const struct p11_profile *profile);
 kms_err p11_softhsm_keep(const struct p11_profile *profile);
 /* fsync every file and folder of the token: SoftHSM never does. */
 kms_err p11_softhsm_sync(const struct p11_profile *profile);
+/* Calls act for each token folder: DIR/tokens/NAME. */
+kms_err p11_softhsm_each(const struct p11_profile *profile,
+	kms_err (*act)(const char *folder, const char *name, void *arg), void *arg);
 /* Object files that are cut or empty: calls found(arg, name) for each. */
 kms_err p11_softhsm_litter(const struct p11_profile *profile,
 	kms_err (*found)(void *arg, const char *file), void *arg);

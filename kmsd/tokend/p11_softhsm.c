@@ -84,8 +84,7 @@ static const char *dir_next(DIR *dir)
 	return entry != NULL ? entry->d_name : NULL;
 }
 
-/* Calls act for each token folder: DIR/tokens/NAME. */
-static kms_err each_token(const struct p11_profile *profile,
+kms_err p11_softhsm_each(const struct p11_profile *profile,
 	kms_err (*act)(const char *folder, const char *name, void *arg), void *arg)
 {
 	KMS_AUTO_FREE char *tokens = NULL;
@@ -143,7 +142,8 @@ static kms_err repair_token(const char *folder, const char *name, void *arg)
 
 kms_err p11_softhsm_repair(const struct p11_profile *profile)
 {
-	return profile->softhsm ? each_token(profile, repair_token, p11_lend(profile)) : KMS_OK;
+	return profile->softhsm ? p11_softhsm_each(profile, repair_token, p11_lend(profile))
+				: KMS_OK;
 }
 
 static kms_err keep_token(const char *folder, const char *name, void *arg)
@@ -168,7 +168,7 @@ static kms_err keep_token(const char *folder, const char *name, void *arg)
 
 kms_err p11_softhsm_keep(const struct p11_profile *profile)
 {
-	return profile->softhsm ? each_token(profile, keep_token, p11_lend(profile)) : KMS_OK;
+	return profile->softhsm ? p11_softhsm_each(profile, keep_token, p11_lend(profile)) : KMS_OK;
 }
 
 /* ---- fsync ---- */
@@ -209,7 +209,7 @@ kms_err p11_softhsm_sync(const struct p11_profile *profile)
 	if (!profile->softhsm) {
 		return KMS_OK;
 	}
-	KMS_TRY(each_token(profile, sync_token, NULL));
+	KMS_TRY(p11_softhsm_each(profile, sync_token, NULL));
 	KMS_AUTO_FREE char *tokens = NULL;
 	KMS_TRY(kms_text(&tokens, "%s/tokens", profile->dir));
 	return sync_path(tokens);
@@ -302,7 +302,7 @@ kms_err p11_softhsm_litter(
 	const struct p11_profile *profile, kms_err (*found)(void *arg, const char *file), void *arg)
 {
 	struct litter litter = {found, arg};
-	return profile->softhsm ? each_token(profile, litter_in_token, &litter) : KMS_OK;
+	return profile->softhsm ? p11_softhsm_each(profile, litter_in_token, &litter) : KMS_OK;
 }
 
 struct removal {
@@ -339,6 +339,6 @@ kms_err p11_softhsm_litter_remove(const struct p11_profile *profile, const char 
 		return KMS_ERR(ARGUMENT);
 	}
 	struct removal removal = {file, false};
-	KMS_TRY(each_token(profile, remove_in_token, &removal));
+	KMS_TRY(p11_softhsm_each(profile, remove_in_token, &removal));
 	return removal.removed ? KMS_OK : KMS_ERR(NOT_FOUND);
 }

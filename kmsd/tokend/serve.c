@@ -4,7 +4,7 @@
  * that does not parse ends its connection. A watchdog ends a process whose module hangs: the
  * service manager starts it again.
  */
-#include "tokend_int.h"
+#include "serve_int.h"
 
 #include "proc.h"
 #include "toklink.h"
@@ -32,16 +32,6 @@ struct serve {
 	int64_t retry_ms; /* when to try a token that is down again */
 	int backoff_ms;
 };
-
-/* What an answer holds on to until it is sent. */
-struct kept {
-	struct kms_buf bytes;
-	struct tokmsg_call_answer *answered;
-	struct model_held_kek *keks;
-};
-
-typedef kms_err (*handler)(struct tokend *tokend, const struct tokmsg *request,
-	struct tokmsg *answer, struct kept *kept);
 
 static kms_err on_hello(struct tokend *tokend, const struct tokmsg *request, struct tokmsg *answer,
 	struct kept *kept)
@@ -173,7 +163,8 @@ static kms_err on_ping(struct tokend *tokend, const struct tokmsg *request, stru
 	return p11_ping(tokend->p11);
 }
 
-/* The table: no row, no answer. `token` rows are refused while the token is down. */
+/* The table: no row, no answer. `token` rows are refused while the token is down, and when it was
+ * wiped. */
 static const struct {
 	handler handle;
 	bool token;
@@ -192,6 +183,13 @@ static const struct {
 	[TOKMSG_HEAD_SIGN] = {on_head_sign, true},
 	[TOKMSG_HEAD_LAST] = {on_head_last, false},
 	[TOKMSG_PING] = {on_ping, true},
+	[TOKMSG_KEK_HOLD] = {serve_kek_hold, false},
+	[TOKMSG_ERASE_PINS] = {serve_erase_pins, false},
+	[TOKMSG_ERASE_OPEN] = {serve_erase_open, false},
+	[TOKMSG_ERASE_KEK] = {serve_erase_kek, false}, /* one that is done needs no token */
+	[TOKMSG_ERASE_WIPE] = {serve_erase_wipe, false},
+	[TOKMSG_ERASE_CANCEL] = {serve_erase_cancel, false},
+	[TOKMSG_MANIFEST_SIGN] = {serve_manifest_sign, true},
 };
 
 static void note_down(struct serve *serve, kms_err err)
@@ -204,15 +202,25 @@ static void note_down(struct serve *serve, kms_err err)
 	}
 }
 
+static kms_err handle(struct tokend *tokend, const struct tokmsg *request, struct tokmsg *answer,
+	struct kept *kept)
+{
+	if (rows[request->type].token && tokend->wiped) {
+		return KMS_ERR(ERASED);
+	}
+	if (rows[request->type].token && tokend->down) {
+		return KMS_ERR(TOKEN_DOWN);
+	}
+	return rows[request->type].handle(tokend, request, answer, kept);
+}
+
 /* Answer one request. A failure to send ends the connection; uses stay to be offered again. */
 static kms_err answer_one(struct serve *serve, struct toklink *link)
 {
 	const struct tokmsg *request = &serve->request;
 	struct kept kept = {0};
 	struct tokmsg answer = {.type = request->type, .is_answer = true, .id = request->id};
-	kms_err err = rows[request->type].token && serve->tokend->down
-			      ? KMS_ERR(TOKEN_DOWN)
-			      : rows[request->type].handle(serve->tokend, request, &answer, &kept);
+	kms_err err = handle(serve->tokend, request, &answer, &kept);
 	note_down(serve, err);
 	answer.code = err.code;
 	if (!kms_is_ok(err) && answer.reason[0] == '\0') {

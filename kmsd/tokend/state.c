@@ -25,8 +25,9 @@ kms_err state_open(const char *directory, bool make, struct state *ret_state)
 	if (n <= 0 || (size_t)n >= sizeof(ret_state->dir) - 80) {
 		return KMS_ERR(CONFIG);
 	}
-	char keks[OWNER_PATH_MAX];
+	char keks[OWNER_PATH_MAX], cancels[OWNER_PATH_MAX];
 	KMS_TRY(path_of(ret_state, "kek", keks));
+	KMS_TRY(path_of(ret_state, "cancel", cancels));
 	if (make && ((mkdir(ret_state->dir, 0700) != 0 && errno != EEXIST) ||
 			    (mkdir(keks, 0700) != 0 && errno != EEXIST))) {
 		kms_log(KMS_LOG_ERROR, "%s: %s", ret_state->dir, strerror(errno));
@@ -37,6 +38,10 @@ kms_err state_open(const char *directory, bool make, struct state *ret_state)
 		kms_log(KMS_LOG_ERROR, "%s: %s; make the token with kms-tokend --init", keks,
 			strerror(errno));
 		return KMS_ERR(CONFIG);
+	}
+	if (mkdir(cancels, 0700) != 0 && errno != EEXIST) { /* or made by an older version */
+		kms_log(KMS_LOG_ERROR, "%s: %s", cancels, strerror(errno));
+		return KMS_ERR(IO);
 	}
 	return KMS_OK;
 }

@@ -6,6 +6,7 @@
  */
 #include "keks_int.h"
 
+#include <search.h>
 #include <stdlib.h>
 
 kms_err keks_intend(struct tokend *tokend, const struct kms_id *id)
@@ -83,6 +84,27 @@ static bool is_litter(const struct intents *intents, const struct p11_object *ob
 	return false;
 }
 
+void keks_reappeared(struct kek *kek, const char *where)
+{
+	char text[KMS_ID_TEXT];
+	kek->reappeared = true;
+	kms_log(KMS_LOG_ERROR,
+		"KEK %s was erased by statement and is in the token again (as %s): was an older "
+		"copy of the token put back? It is never used, and left alone as evidence",
+		kms_id_text(&kek->birth.kek, text), where);
+}
+
+static void match_erased(const void *node, VISIT visit, void *closure)
+{
+	struct p11_object *object = closure;
+	struct kek *kek = *(struct kek *const *)node;
+	char text[KMS_ID_TEXT];
+	if ((visit == postorder || visit == leaf) && kek->life == KEK_DESTROYED &&
+		kms_hash_equal(&kek->birth.commitment, &object->commitment)) {
+		keks_reappeared(kek, kms_id_text(&object->id, text));
+	}
+}
+
 static kms_err sweep_objects(struct tokend *tokend, const struct intents *intents)
 {
 	struct p11_object *objects KMS_AUTO_FREE = NULL;
@@ -90,7 +112,7 @@ static kms_err sweep_objects(struct tokend *tokend, const struct intents *intent
 	KMS_TRY(p11_object_list(tokend->p11, &objects, &count));
 	for (size_t i = 0; i < count; i++) {
 		char text[KMS_ID_TEXT];
-		const struct p11_object *object = &objects[i];
+		struct p11_object *object = &objects[i];
 		if (is_litter(intents, object)) {
 			kms_log(KMS_LOG_WARNING, "sweeping an object that was never born: %s %s",
 				kms_id_text(&object->id, text), object->file);
@@ -101,6 +123,7 @@ static kms_err sweep_objects(struct tokend *tokend, const struct intents *intent
 				"%s %s in the token has no birth in %s/kek and none was begun: was "
 				"the directory restored from an older copy? It is left alone",
 				kms_id_text(&object->id, text), object->file, tokend->state.dir);
+			twalk_r(intents->keks->by_id, match_erased, object);
 		}
 	}
 	return KMS_OK;

@@ -10,8 +10,13 @@
  *	births.c    their births on disk             bear.c     born, committed, abandoned
  *	sweep.c     what a killed birth leaves
  *	call.c      inside against outside           operate.c  the four operations on a KEK
- *	head.c      checkpoints (system token)       serve.c    poll loop, one row per message
- *	init.c      kms-tokend --init                p11*.c     the token itself
+ *	head.c      checkpoints (system token)       manifest.c manifests of bundles (the same)
+ *	owner_erase.c  who may have a KEK destroyed  marks.c    held, erasing, destroyed: durable
+ *	erase.c     approved erasures, opened        erase_judge.c  is one approved? by our own file
+ *	erase_kek.c destroy, look, state             erase_cancel.c cancellations, kept for ever
+ *	erase_wipe.c  the token's end                serve_erase.c  the rows of all these
+ *	serve.c     poll loop, one row per message   init.c     kms-tokend --init
+ *	p11*.c      the token itself
  */
 #ifndef KMS_TOKEND_INT_H
 #define KMS_TOKEND_INT_H
@@ -29,6 +34,12 @@
 /* ---- owner.c: what the owner allows. Read once at start; only the deny list is read again ---- */
 
 enum { OWNER_DENY_MAX = 10000, OWNER_PATH_MAX = 1024 };
+
+/* Another token of the tenant, and the key of its statements. */
+struct owner_peer {
+	struct kms_id token;
+	struct tlog_vkey statement;
+};
 
 struct owner {
 	struct config *file; /* owns every text below */
@@ -51,7 +62,13 @@ struct owner {
 	struct kms_hash clear_session; /* then: kmsd's session certificate */
 	uint64_t uses_per_minute;      /* cap; 0: none */
 	const char *log_origin;        /* system: the log whose heads it signs */
+	/* owner_erase.c: without approvals (needed 0) nothing is ever destroyed here */
+	struct tlog_vkey ledger; /* under whose checkpoints an intent must stand */
+	struct model_erase_pins approvals;
+	uint32_t peer_count;
+	struct owner_peer peers[LIMIT_TOKENS]; /* whose destroy statements count as `late` */
 };
+kms_err owner_erase_read(struct config *map, struct owner *owner);
 kms_err owner_read(const char *path, struct owner **ret_owner);
 void owner_free(struct owner **owner);
 
@@ -91,12 +108,21 @@ kms_err state_pins_write(
 
 /* ---- keks.c: every KEK that was ever born here ---- */
 
-enum kek_life { KEK_BORN, KEK_COMMITTED, KEK_ABANDONED };
+enum kek_life { KEK_BORN, KEK_COMMITTED, KEK_ABANDONED, KEK_ERASING, KEK_DESTROYED };
+/* By which erasure a KEK dies, and when that began. */
+struct kek_mark {
+	struct kms_id erasure;
+	struct kms_hash erase; /* SHA-256 of its kmsd-erase/1 bytes */
+	int64_t begun_unix_ms;
+};
 struct kek {
 	struct format_birth birth;
 	struct kms_buf statement;
 	enum kek_life life;
-	bool wrong; /* the token has another key under its id: evidence, never used */
+	bool wrong;           /* the token has another key under its id: evidence, never used */
+	bool held;            /* kmsd suspended it */
+	bool reappeared;      /* destroyed, and in the token again: never used */
+	struct kek_mark mark; /* ERASING, DESTROYED */
 	struct p11_kek object;
 	uint64_t wraps;    /* counted in this run, from the reserved number on */
 	uint64_t reserved; /* durable: never wrap past it */
@@ -118,8 +144,32 @@ kms_err keks_abandon(struct tokend *tokend, const struct kms_id *id);
 /* Rows after an id, by id, at most LIMIT_LIST_PAGE; abandoned ones left out. Caller frees. */
 kms_err keks_list(const struct keks *keks, const struct kms_id *after,
 	struct model_held_kek **ret_rows, uint32_t *ret_count);
+/* May it be used? ERASED for a destroyed one, KEY_STATE for one that is held or dying. */
+kms_err kek_usable(const struct kek *kek);
+/* The KEKs of one key, or of all (NULL). */
+struct keks_tally {
+	uint32_t born;      /* neither committed nor abandoned */
+	uint32_t committed; /* ever: those below among them */
+	uint32_t destroyed;
+};
+void keks_count(const struct keks *keks, const struct kms_id *key, struct keks_tally *ret_tally);
+/* Visit each; the first error ends it. */
+kms_err keks_each(
+	const struct keks *keks, kms_err (*visit)(const struct kek *kek, void *arg), void *arg);
 /* One more wrap: from the reserved block, or a new block reserved durably. BUDGET at the end. */
 kms_err keks_count_wrap(struct tokend *tokend, struct kek *kek);
+
+/* ---- marks.c: what was decided about a KEK, durable before it counts ---- */
+
+/* Suspend, or no longer; idempotent. NOT_FOUND for one that was not born here, ERASED when it is
+ * too late. */
+kms_err keks_hold(struct tokend *tokend, const struct kms_id *id, bool held);
+kms_err keks_mark_erasing(struct tokend *tokend, struct kek *kek, const struct kek_mark *mark);
+kms_err keks_mark_destroyed(
+	struct tokend *tokend, struct kek *kek, struct kms_bytes destroy, struct kms_bytes absence);
+/* Both statements about a destroyed KEK; they borrow from ret_file. */
+kms_err keks_end_read(struct tokend *tokend, const struct kek *kek, struct kms_buf *ret_file,
+	struct kms_bytes *ret_destroy, struct kms_bytes *ret_absence);
 
 /* ---- uses.c: numbers, running hash, and the statements over acknowledged uses ---- */
 
@@ -170,6 +220,64 @@ void sessions_tick(struct sessions *sessions); /* closes worn ones */
  */
 kms_err sessions_welcome(struct sessions *sessions, struct session *session, char *ret_reason);
 
+/* Does the deny list, as it stands on disk, name this certificate? TOKEN_REFUSED when it does. */
+kms_err sessions_denied(struct sessions *sessions, const struct kms_hash *spki, char *ret_reason);
+/*
+ * One of the tenant's people, not a storage system: a certificate of the client CA, valid at that
+ * time, without the storage purpose, not denied now. Else TOKEN_REFUSED with the reason.
+ */
+kms_err sessions_person(struct sessions *sessions, struct kms_bytes certificate, int64_t unix_s,
+	struct kms_buf *ret_spki, char *ret_reason);
+
+/* ---- erase*.c: judged here alone, by the owner's file; docs/architecture.md, Erasure ---- */
+
+enum { ERASE_OPEN_MAX = 16 }; /* held at a time; then the one that was opened first goes */
+/* An erasure that was found approved. */
+struct erasure {
+	struct format_erase *order;
+	struct kms_hash hash; /* SHA-256 of its kmsd-erase/1 bytes */
+	bool late;            /* another token began it in time: ours may come after its end */
+	uint64_t opened;      /* counts */
+};
+struct erasures;
+kms_err erasures_new(struct erasures **ret_erasures);
+void erasures_free(struct erasures **erasures);
+/* NULL: not held. Borrowed until the next open or cancellation. */
+struct erasure *erasures_find(struct erasures *erasures, const struct kms_id *id);
+void erasures_drop(struct erasures *erasures, const struct kms_id *id);
+/*
+ * All of these give TOKEN_REFUSED with a reason (LIMIT_REASON + 1 bytes) for what the owner's file
+ * does not allow, and TIMEOUT where it is too early. KEK and wipe: NOT_FOUND when it is not held.
+ */
+kms_err erase_open(struct tokend *tokend, const struct model_erase_order *order, char *ret_reason);
+/* The statements borrow from ret_file. INTEGRITY: the token has not the KEK that was born, and it
+ * was not destroyed here. */
+kms_err erase_kek(struct tokend *tokend, const struct kms_id *erasure, const struct kms_id *kek,
+	struct kms_buf *ret_file, struct kms_bytes *ret_destroy, struct kms_bytes *ret_absence,
+	char *ret_reason);
+/* KEY_STATE while a KEK is left. */
+kms_err erase_wipe(struct tokend *tokend, const struct kms_id *erasure,
+	struct kms_buf *ret_statement, char *ret_reason);
+/* KEY_STATE once its destruction has begun here. */
+kms_err erase_cancel(struct tokend *tokend, struct kms_bytes erase, struct kms_bytes spki,
+	struct kms_bytes certificate, const uint8_t signature[MODEL_SIGNATURE], char *ret_reason);
+/* erase_judge.c: is this order approved, by all that kms-tokend can check itself? */
+kms_err erase_judge(struct tokend *tokend, const struct model_erase_order *order,
+	struct erasure *ret_erasure, char *ret_reason);
+/* Is it time? begun: the end of its window does not count any more. */
+kms_err erase_in_time(const struct format_erase *order, bool begun, char *ret_reason);
+/* Has destruction begun here, in time, by these very bytes? */
+bool erase_has_begun(
+	const struct tokend *tokend, const struct format_erase *order, const struct kms_hash *hash);
+kms_err erase_is_cancelled(
+	const struct tokend *tokend, const struct kms_id *erasure, bool *ret_cancelled);
+bool erase_wipes(const struct format_erase *order, const struct kms_id *token);
+/* Write the reason, log it, and be TOKEN_REFUSED. */
+kms_err erase_refuse(char *ret_reason, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* Was the token wiped, or has that begun? Read at the start. */
+kms_err erase_wipe_read(const struct tokend *tokend, bool *ret_wiped);
+
 /* ---- call.c, operate.c ---- */
 
 /*
@@ -194,6 +302,9 @@ void head_free(struct head **head);
 kms_err head_sign(
 	struct tokend *tokend, const struct model_head_sign *request, struct kms_bytes *ret_note);
 kms_err head_last(const struct head *head, struct kms_bytes *ret_note);
+/* manifest.c: sign a bundle's manifest, whole: TOKEN_REFUSED for a text that is none. */
+enum { MANIFEST_MAX = LIMIT_TOKMSG_BYTES - TLOG_NOTE_MAX };
+kms_err manifest_sign(struct tokend *tokend, struct kms_bytes text, struct kms_buf *ret_note);
 #define HEAD_SIGN_LABEL "kmsd-ledger"
 #define HEAD_MANIFEST_LABEL "kmsd-manifest"
 
@@ -204,8 +315,9 @@ struct tokend {
 	struct profile *profile;
 	struct state state;
 	struct kms_id token;
-	struct p11 *p11;
-	bool down; /* the token did not answer: p11_reopen with back-off */
+	struct p11 *p11; /* NULL once wiped */
+	bool wiped;      /* or that has begun: the token is never opened again */
+	bool down;       /* the token did not answer: p11_reopen with back-off */
 	struct crypto_signer *statement_key;
 	struct kms_buf statement_spki;
 	struct channel_identity *identity;
@@ -213,6 +325,7 @@ struct tokend {
 	struct keks *keks;
 	struct sessions *sessions;
 	struct head *head;
+	struct erasures *erasures;
 };
 /* Everything but the listening socket. */
 kms_err tokend_open(struct owner *owner, struct tokend **ret_tokend);
