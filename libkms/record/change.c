@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each type of entry says of its change, except for keys (key.c): everything that the state
- * needs to be rebuilt, and no name that people gave.
+ * What each type of entry says of its change, except for keys (key.c) and erasures (erase.c,
+ * erased.c): everything that the state needs to be rebuilt, and no name that people gave.
  */
 #include "entry_int.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ledger entries: what all of them say, and the table of types. What each type adds stands in
- * change.c. Must never put a name that people gave, or anything secret, into an entry.
+ * change.c, key.c, erase.c and erased.c. Must never put a name that people gave, or anything
+ * secret, into an entry.
  */
 #include "entry_int.h"
 
@@ -27,6 +28,14 @@ static const struct row {
 	{MODEL_CHANGE_USE_STATEMENT, "use.statement", &entry_use_statement},
 	{MODEL_CHANGE_USE_BATCH, "use.batch", &entry_use_batch},
 	{MODEL_CHANGE_ALARM, "alarm", &entry_alarm},
+	{MODEL_CHANGE_ERASE_REQUEST, "destroy.request", &entry_erase_request},
+	{MODEL_CHANGE_ERASE_APPROVE, "destroy.approve", &entry_erase_signed},
+	{MODEL_CHANGE_ERASE_CANCEL, "destroy.cancel", &entry_erase_signed},
+	{MODEL_CHANGE_ERASE_INTENT, "destroy.execute.intent", &entry_erase_intent},
+	{MODEL_CHANGE_ERASE_RESULT, "destroy.execute.result", &entry_erase_result},
+	{MODEL_CHANGE_ERASE_WIPE, "destroy.wipe", &entry_erase_wipe},
+	{MODEL_CHANGE_ERASE_FINAL, "destroy.final", &entry_erase_final},
+	{MODEL_CHANGE_CERT_ISSUE, "cert.issue", &entry_cert_issue},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
