@@ -83,7 +83,7 @@ static const struct {
 	{"sealed.md", 2, 0},
 	{"use.md", 1, 0},
 	{"statement.md", 2, 0},
-	{"ledger-entry.md", 0, 2},
+	{"ledger-entry.md", 0, 3},
 };
 
 START_TEST(docs_show_the_golden_bytes)
