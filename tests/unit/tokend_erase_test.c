@@ -857,6 +857,93 @@ START_TEST(a_kill_while_the_files_are_removed)
 }
 END_TEST
 
+/* ---- the owner's file ---- */
+
+/* The good file with one line changed by sed(1). */
+static void file_refused(const char *sed)
+{
+	KMS_AUTO(owner) owner = NULL;
+	const char *path = write_owner(false, owner_lines);
+	ck_ok(owner_read(path, &owner));
+	owner_free(&owner);
+	shell("cp %s %s.good && sed -i \"%s\" %s && ! cmp -s %s %s.good", path, path, sed, path,
+		path, path);
+	kms_err err = owner_read(path, &owner);
+	ck_assert_msg(kms_is(err, KMS_CODE_CONFIG), "%s: %s", sed, kms_err_name(err));
+	ck_assert_ptr_null(owner);
+}
+
+START_TEST(owners_files_that_are_refused)
+{
+	file_refused("s/needed: 2/needed: 0/");
+	file_refused("s/needed: 2/needed: 4/"); /* than there are keys */
+	file_refused("/needed:/d");
+	file_refused("/keys:/,/^  - .a2/d");
+	file_refused("/^ledger:/d");
+	file_refused("s/^ledger: 'e/ledger: '+e/");
+	file_refused("s/  - 'a1a1/  - 'a0a0/;s/-a1a1-a1a1-a1a1-a1a1a1a1a1a1/-x/");
+	file_refused("s/- 'a1a1a1a1-.* /- 'a0a0a0a0-a0a0-a0a0-a0a0-a0a0a0a0a0a0 /"); /* twice */
+	file_refused("/- 'a1/d;s/\\(- 'a\\)0\\(.* \\)\\(.*\\)/&\\n  \\11\\2\\3/");   /* key twice */
+	file_refused("s/\\(- 'a1.*\\)..'/\\1'/");   /* a short hash */
+	file_refused("s/- 'eeeeeeee/- 'efeeeeee/"); /* a peer's key under another id */
+	file_refused("s/  needed/  sufficient/");
+}
+END_TEST
+
+START_TEST(an_owners_file_is_read_as_written)
+{
+	const struct kms_id first = approver_id(0), peer = sample_id(0xee);
+	KMS_AUTO(owner) owner = NULL;
+	ck_ok(owner_read(write_owner(false, owner_lines), &owner));
+	ck_assert_uint_eq(owner->approvals.needed, 2);
+	ck_assert_uint_eq(owner->approvals.count, APPROVERS);
+	ck_assert(kms_id_equal(&owner->approvals.rows[0].approver, &first));
+	ck_assert_str_eq(owner->ledger.name, ORIGIN);
+	ck_assert_uint_eq(owner->peer_count, 1);
+	ck_assert(kms_id_equal(&owner->peers[0].token, &peer));
+	owner_free(&owner);
+	ck_ok(owner_read(write_owner(false, ""), &owner));
+	ck_assert_uint_eq(owner->approvals.needed, 0);
+}
+END_TEST
+
+/* Approvers up to the limit, and one more. */
+static const char *many_approvers(unsigned count)
+{
+	static char text[8192];
+	const char *approvals = strstr(owner_lines, "approvals:");
+	struct kms_writer lines = kms_writer_fixed(text, sizeof(text) - 1);
+	memset(text, 0, sizeof(text));
+	kms_write_format(&lines, "%.*sapprovals:\n  needed: 1\n  keys:\n",
+		(int)(approvals - owner_lines), owner_lines);
+	for (unsigned i = 1; i <= count; i++) {
+		char id_text[KMS_ID_TEXT], hex[KMS_HASH_TEXT];
+		const struct kms_id id = sample_id((uint8_t)i);
+		const struct kms_hash hash = sample_hash((uint8_t)i);
+		kms_write_format(&lines, "  - '%s %s'\n", kms_id_text(&id, id_text),
+			kms_hash_text(&hash, hex));
+	}
+	return text;
+}
+
+START_TEST(approvers_are_bounded)
+{
+	KMS_AUTO(owner) owner = NULL;
+	ck_ok(owner_read(write_owner(false, many_approvers(LIMIT_APPROVALS)), &owner));
+	ck_assert_uint_eq(owner->approvals.count, LIMIT_APPROVALS);
+	owner_free(&owner);
+	ck_code(owner_read(write_owner(false, many_approvers(LIMIT_APPROVALS + 1)), &owner),
+		CONFIG);
+}
+END_TEST
+
+static void empty_directory(void)
+{
+	kms_log_set("tokend_test", KMS_LOG_ERROR);
+	(void)strcpy(dir, "/tmp/kms-tokend-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
 /* ---- the system token ---- */
 
 static void fresh_system(void)
@@ -956,6 +1043,8 @@ int main(void)
 	const TTest *const wipe[] = {a_token_is_wiped_when_its_keks_are_gone,
 		a_wipe_that_nobody_signed, a_wipe_that_leaves_out_a_living_kek,
 		a_kill_while_the_token_is_wiped, a_kill_while_the_files_are_removed, NULL};
+	const TTest *const owner[] = {owners_files_that_are_refused,
+		an_owners_file_is_read_as_written, approvers_are_bounded, NULL};
 	const TTest *const system[] = {
 		manifests_are_signed_and_nothing_else, a_manifest_at_its_limit, NULL};
 	Suite *suite = suite_create("tokend_erase");
@@ -966,6 +1055,7 @@ int main(void)
 	add(case_of(suite, "cancel", fresh_erase), cancel);
 	add(case_of(suite, "kills", fresh_erase), kills);
 	add(case_of(suite, "wipe", fresh_erase), wipe);
+	add(case_of(suite, "owner", empty_directory), owner);
 	add(case_of(suite, "system", fresh_system), system);
 	return suite_run(suite);
 }

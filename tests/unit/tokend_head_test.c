@@ -229,6 +229,13 @@ START_TEST(messages_over_a_socket)
 	ck_assert_int_eq(said(link, TOKMSG_USES_ACK), KMS_CODE_ARGUMENT);
 	ck_assert_int_eq(said(link, TOKMSG_STATEMENT_NEXT), KMS_CODE_OK);
 	ck_assert_int_eq(said(link, TOKMSG_SESSION_CLOSE), KMS_CODE_OK);
+	ck_assert_int_eq(said(link, TOKMSG_KEK_HOLD), KMS_CODE_NOT_FOUND);
+	ck_assert_int_eq(said(link, TOKMSG_ERASE_PINS), KMS_CODE_OK);
+	ck_assert_int_eq(said(link, TOKMSG_ERASE_OPEN), KMS_CODE_TOKEN_REFUSED);
+	ck_assert_int_eq(said(link, TOKMSG_ERASE_KEK), KMS_CODE_NOT_FOUND);
+	ck_assert_int_eq(said(link, TOKMSG_ERASE_WIPE), KMS_CODE_NOT_FOUND);
+	ck_assert_int_eq(said(link, TOKMSG_ERASE_CANCEL), KMS_CODE_TOKEN_REFUSED);
+	ck_assert_int_eq(said(link, TOKMSG_MANIFEST_SIGN), KMS_CODE_TOKEN_REFUSED);
 	/* An answer where a request must be ends that connection, and no other. */
 	ck_ok(toklink_connect(path, &second));
 	sample_msg(&msg, TOKMSG_PING, true);
@@ -288,6 +295,7 @@ START_TEST(owners_files_that_are_refused)
 	file_refused(false, "$ a clear: yes");
 	file_refused(false, "$ a log_origin: example.test"); /* the system token's */
 	file_refused(true, "/^log_origin:/d");
+	file_refused(true, "$ a ledger: x");            /* a tenant's */
 	file_refused(true, "$ a tenant: " TENANT_TEXT); /* a tenant's */
 }
 END_TEST
