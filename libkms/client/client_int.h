@@ -200,4 +200,14 @@ struct kms_data_key {
 /* A key id as text, or the profile's default key for NULL. */
 kms_err client_key(struct kms_client *client, const char *key_id, struct kms_id *ret_id);
 
+/* ---- management (admin.c, admin_erase.c) ---- */
+
+/* The answer's body as text; and by the operation with an id, or with a page, alone. */
+kms_err admin_call(struct kms_client *client, const struct model_request *request, char **ret_json);
+kms_err admin_call_id(struct kms_client *client, enum model_op op, const char *id, char **ret_json);
+kms_err admin_call_page(
+	struct kms_client *client, enum model_op op, const struct kms_page *page, char **ret_json);
+/* ARGUMENT where it is none. */
+kms_err admin_id(const char *text, struct kms_id *ret_id);
+
 #endif
