@@ -153,40 +153,52 @@ kms_err cli_pages(
 	return KMS_OK;
 }
 
-/* ---- keys by label ---- */
+/* ---- things by label ---- */
 
-kms_err cli_key_id(const struct cli *cli, const char *key, char ret_id[KMS_ID_TEXT])
+kms_err cli_find(const struct cli *cli, cli_list_call *call, const char *rows, const char *what,
+	const char *text, char ret_id[KMS_ID_TEXT])
 {
 	KMS_AUTO(doc) list = NULL;
-	struct doc *keys = NULL;
+	struct doc *array = NULL;
 	struct kms_id id;
 	size_t found = 0;
-	char text[KMS_ID_TEXT] = "";
-	if (key == NULL || kms_is_ok(kms_id_parse(key, &id))) {
-		(void)snprintf(ret_id, KMS_ID_TEXT, "%s", key != NULL ? key : "");
+	char id_text[KMS_ID_TEXT] = "";
+	if (kms_is_ok(kms_id_parse(text, &id))) {
+		(void)kms_id_text(&id, ret_id);
 		return KMS_OK;
 	}
-	KMS_TRY(cli_pages(cli, kms_admin_key_list, "keys", &list));
-	KMS_TRY(doc_get_array(list, "keys", &keys));
-	for (size_t i = 0; i < doc_count(keys); i++) {
+	KMS_TRY(cli_pages(cli, call, rows, &list));
+	KMS_TRY(doc_get_array(list, rows, &array));
+	for (size_t i = 0; i < doc_count(array); i++) {
 		struct doc *row = NULL;
 		const char *label = NULL;
-		KMS_TRY(doc_item_object(keys, i, &row));
+		KMS_TRY(doc_item_object(array, i, &row));
 		KMS_TRY(doc_get_text(row, "label", &label));
-		if (strcmp(label, key) == 0) {
+		if (strcmp(label, text) == 0) {
 			KMS_TRY(doc_get_id(row, "id", &id));
-			(void)kms_id_text(&id, text);
+			(void)kms_id_text(&id, id_text);
 			found++;
 		}
 	}
 	if (found == 0) {
 		return cli_refuse(KMS_ERR(NOT_FOUND),
-			"there is no key with the label %s; kms key list shows them", key);
+			"there is no %s with the label %s; kms %s list shows them", what, text,
+			what);
 	}
 	if (found > 1) {
 		return cli_refuse(KMS_ERR(ARGUMENT),
-			"%zu keys have the label %s; give the id (kms key list)", found, key);
+			"%zu %ss have the label %s; give the id (kms %s list)", found, what, text,
+			what);
 	}
-	memcpy(ret_id, text, sizeof(text));
+	memcpy(ret_id, id_text, sizeof(id_text));
 	return KMS_OK;
+}
+
+kms_err cli_key_id(const struct cli *cli, const char *key, char ret_id[KMS_ID_TEXT])
+{
+	if (key == NULL) {
+		ret_id[0] = '\0';
+		return KMS_OK;
+	}
+	return cli_find(cli, kms_admin_key_list, "keys", "key", key, ret_id);
 }

@@ -7,6 +7,7 @@
 #include <kms/kms.h>
 
 #include "base.h"
+#include "crypto.h"
 #include "doc.h"
 #include "model.h"
 
@@ -97,6 +98,10 @@ typedef kms_err cli_list_call(
 /* Every page of a list, as one document with one array of that name. */
 kms_err cli_pages(
 	const struct cli *cli, cli_list_call *call, const char *rows, struct doc **ret_doc);
+/* The id of something that is given by id or label, out of a list: NOT_FOUND; ARGUMENT where it is
+ * ambiguous. what: "key". */
+kms_err cli_find(const struct cli *cli, cli_list_call *call, const char *rows, const char *what,
+	const char *text, char ret_id[KMS_ID_TEXT]);
 /* The id of a key that is given by id or label: NOT_FOUND; ARGUMENT where it is ambiguous. NULL
  * stands for the profile's default key, and becomes "". */
 kms_err cli_key_id(const struct cli *cli, const char *key, char ret_id[KMS_ID_TEXT]);
@@ -129,8 +134,15 @@ void cli_table_free(struct cli_table **table);
 kms_err cli_rows_print(struct doc *array, const struct cli_column *columns);
 /* One object, a line for each member. */
 kms_err cli_fields_print(struct doc *object, const struct cli_column *columns);
+/* One line of such a page: a head and a text, the text cleaned. */
+void cli_line(const char *head, const char *text);
 /* Print an answer's one row: all of it in JSON, else these fields. */
 kms_err cli_row_print(const struct cli *cli, struct doc *row, const struct cli_column *fields);
+
+/* The first page of a list, for names; NULL for who may not list them, and then ids are shown. */
+struct doc *cli_names_list(const struct cli *cli, cli_list_call *call);
+/* The label of a row with that id; else the id. Borrowed. */
+const char *cli_name_of(struct doc *list, const char *rows, const char *id);
 
 /* ---- encryption context and data keys (context.c, datakey.c, secret_file.c) ---- */
 
@@ -144,6 +156,25 @@ kms_err cli_key_file_write(const char *path, struct kms_bytes key);
 kms_err cli_wrapped_read(const char *path, struct kms_buf *ret_wrapped);
 /* The same as a new file, or on standard output for NULL. */
 kms_err cli_wrapped_write(const char *path, struct kms_bytes wrapped);
+
+/* ---- signatures of people (sign.c) ---- */
+
+struct cli_signer;
+/* A key file in PEM, or the pkcs11: URI of a key in a token or smart card. Said when it fails. */
+kms_err cli_signer_open(const char *where, struct cli_signer **ret_signer);
+void cli_signer_free(struct cli_signer **signer);
+kms_err cli_signer_spki(const struct cli_signer *signer, struct kms_buf *ret_der);
+/* r || s, checked against the signer's own public key. */
+kms_err cli_sign(
+	const struct cli_signer *signer, struct kms_bytes message, uint8_t ret_raw[CRYPTO_SIG_RAW]);
+
+/* ---- questions and durations (confirm.c) ---- */
+
+/* Ask on the terminal, where --yes was not given: DENIED unless the answer is yes. */
+kms_err cli_confirm(const struct cli *cli, const char *question);
+/* "90s", "12h", "7d" or 0s, of at most max_s seconds; the default where the option is not given. */
+kms_err cli_duration(const struct cli *cli, const char *option, uint32_t max_s, uint32_t or_s,
+	uint32_t *ret_seconds);
 
 /* ---- progress on a terminal (progress.c) ---- */
 
@@ -188,6 +219,15 @@ kms_err cli_ledger_show(struct cli *cli);
 kms_err cli_ledger_uses(struct cli *cli);
 kms_err cli_ledger_verify(struct cli *cli);
 kms_err cli_ledger_replay(struct cli *cli);
+
+kms_err cli_erase_plan(struct cli *cli);
+kms_err cli_erase_request(struct cli *cli);
+kms_err cli_erase_list(struct cli *cli);
+kms_err cli_erase_show(struct cli *cli);
+kms_err cli_erase_approve(struct cli *cli);
+kms_err cli_erase_cancel(struct cli *cli);
+kms_err cli_erase_execute(struct cli *cli);
+kms_err cli_erase_certificate(struct cli *cli);
 
 /* ---- init: files for the beginning, made by each organisation alone ---- */
 

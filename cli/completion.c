@@ -12,11 +12,12 @@ static void print_names(const struct cli_option *options)
 	}
 }
 
-/* Options whose argument is a file, of any command: bash completes files after them. */
+/* Options whose argument is a file or folder, of any command: bash completes files after them. */
 static void print_file_options(const struct cli_option *options)
 {
 	for (; options != NULL && options->name != NULL; options++) {
-		if (options->arg != NULL && strcmp(options->arg, "FILE") == 0) {
+		if (options->arg != NULL && (strncmp(options->arg, "FILE", 4) == 0 ||
+						    strcmp(options->arg, "FOLDER") == 0)) {
 			(void)printf("|--%s", options->name);
 		}
 	}

@@ -23,37 +23,6 @@ static void names_free(struct names *names)
 	doc_free(&names->keys);
 }
 
-/* For reading only: who may not list them sees ids. */
-static struct doc *names_list(const struct cli *cli, cli_list_call *call)
-{
-	KMS_AUTO_FREE char *json = NULL;
-	struct doc *list = NULL;
-	struct kms_page page = {NULL, LIMIT_LIST_PAGE};
-	if (kms_is_ok(call(cli->client, &page, &json))) {
-		KMS_IGNORE(doc_parse(kms_bytes_str(json), LIMIT_HTTP_ANSWER, &list));
-	}
-	return list;
-}
-
-static const char *name_of(struct doc *list, const char *rows, const char *id)
-{
-	struct doc *array = NULL;
-	if (list == NULL || !kms_is_ok(doc_get_array(list, rows, &array))) {
-		return id;
-	}
-	for (size_t i = 0; i < doc_count(array); i++) {
-		struct doc *row = NULL;
-		const char *row_id = NULL;
-		const char *label = NULL;
-		if (kms_is_ok(doc_item_object(array, i, &row)) &&
-			kms_is_ok(doc_get_text(row, "id", &row_id)) && strcmp(row_id, id) == 0 &&
-			kms_is_ok(doc_get_text(row, "label", &label)) && *label != '\0') {
-			return label;
-		}
-	}
-	return id;
-}
-
 /* ---- one entry ---- */
 
 static const char *text_or(struct doc *entry, const char *name, const char *or_text)
@@ -101,11 +70,11 @@ static kms_err add_entry(struct cli_table *table, struct names *names, const cha
 	KMS_TRY(cli_table_add(table, type));
 	if (with_key) {
 		KMS_TRY(cli_table_add(
-			table, name_of(names->keys, "keys", text_or(entry, "key", "-"))));
+			table, cli_name_of(names->keys, "keys", text_or(entry, "key", "-"))));
 	}
 	KMS_TRY(cli_table_add(table, version_text));
-	return cli_table_add(
-		table, name_of(names->principals, "principals", text_or(entry, "actor", "kmsd")));
+	return cli_table_add(table,
+		cli_name_of(names->principals, "principals", text_or(entry, "actor", "kmsd")));
 }
 
 static kms_err add_hidden(struct cli_table *table, const char *seq, bool with_key)
@@ -183,7 +152,7 @@ kms_err cli_key_history(struct cli *cli)
 	kms_err err = kms_admin_key_history(cli->client, id, &json);
 	KMS_TRY(cli_answer(cli, err, &json, &answer));
 	KMS_TRY(table_of(false, &table));
-	names.principals = names_list(cli, kms_admin_principal_list);
+	names.principals = cli_names_list(cli, kms_admin_principal_list);
 	KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, false, &count)));
 	if (cli_value(cli, "json") == NULL) {
 		cli_table_print(table);
@@ -237,8 +206,8 @@ kms_err cli_ledger_show(struct cli *cli)
 	KMS_TRY(get_number(cli, "from", size > limit ? size - limit : 0, &from));
 	KMS_TRY(table_of(true, &table));
 	if (cli_value(cli, "json") == NULL) {
-		names.principals = names_list(cli, kms_admin_principal_list);
-		names.keys = names_list(cli, kms_admin_key_list);
+		names.principals = cli_names_list(cli, kms_admin_principal_list);
+		names.keys = cli_names_list(cli, kms_admin_key_list);
 	}
 	while (limit > 0 && from < size) {
 		KMS_AUTO_FREE char *json = NULL;
@@ -288,11 +257,11 @@ static kms_err add_use(struct cli_table *table, struct names *names, struct doc 
 		/* A denial has no number, and no version that did it. */
 		KMS_TRY(cli_table_add(table, i == 0 && strcmp(text, "0") == 0 ? "-" : text));
 	}
-	KMS_TRY(cli_table_add(table, name_of(names->keys, "keys", text_or(use, "key", "-"))));
+	KMS_TRY(cli_table_add(table, cli_name_of(names->keys, "keys", text_or(use, "key", "-"))));
 	KMS_TRY(cli_cell(use, &version, &version_text));
 	KMS_TRY(cli_table_add(table, strcmp(version_text, "0") == 0 ? "-" : version_text));
 	KMS_TRY(cli_table_add(
-		table, name_of(names->principals, "principals", text_or(use, "actor", "-"))));
+		table, cli_name_of(names->principals, "principals", text_or(use, "actor", "-"))));
 	KMS_TRY(result_of(use, &result));
 	return cli_table_add(table, result);
 }
@@ -332,8 +301,8 @@ kms_err cli_ledger_uses(struct cli *cli)
 	KMS_TRY(cli_answer(cli, err, &json, &answer));
 	KMS_TRY(cli_table_new(heads, sizeof(heads) / sizeof(heads[0]), &table));
 	if (cli_value(cli, "json") == NULL) {
-		names.principals = names_list(cli, kms_admin_principal_list);
-		names.keys = names_list(cli, kms_admin_key_list);
+		names.principals = cli_names_list(cli, kms_admin_principal_list);
+		names.keys = cli_names_list(cli, kms_admin_key_list);
 	}
 	KMS_TRY(cli_shape(cli, take_uses(cli, answer, table, &names)));
 	if (cli_value(cli, "json") == NULL) {

@@ -195,14 +195,19 @@ kms_err cli_rows_print(struct doc *array, const struct cli_column *columns)
 	return KMS_OK;
 }
 
+void cli_line(const char *head, const char *text)
+{
+	(void)printf("%-*s", FIELD_COLUMN, head);
+	(void)print_clean(stdout, text);
+	(void)putchar('\n');
+}
+
 kms_err cli_fields_print(struct doc *object, const struct cli_column *columns)
 {
 	for (; columns->head != NULL; columns++) {
 		KMS_AUTO_FREE char *text = NULL;
 		KMS_TRY(cli_cell(object, columns, &text));
-		(void)printf("%-*s", FIELD_COLUMN, columns->head);
-		(void)print_clean(stdout, text);
-		(void)putchar('\n');
+		cli_line(columns->head, text);
 	}
 	return KMS_OK;
 }

@@ -138,6 +138,43 @@ static const struct cli_option ledger_replay[] = {
 	END,
 };
 
+/* ---- erasures ---- */
+
+#define ERASE_WHAT                                                                                 \
+	{"key", "KEY", CLI_MAY, "a key, all of it"},                                               \
+		{"versions", "1,2", CLI_MAY, "with --key: these older versions of it"},            \
+		{"dataset", "ID", CLI_MAY, "a dataset that has a key of its own"},                 \
+		{"tenant", NULL, CLI_MAY, "every key: the end of the contract"},                   \
+		{"wipe", NULL, CLI_MAY, "with --tenant: the tokens as well"},                      \
+		{"window", "TIME", CLI_MAY, "how long to wait before it (0s, 12h, 7d); else 1d"},  \
+	{                                                                                          \
+		"valid", "TIME", CLI_MAY, "how long it can be executed after that; else 7d"        \
+	}
+#define YES                                                                                        \
+	{                                                                                          \
+		"yes", NULL, CLI_MAY, "do not ask whether this is meant"                           \
+	}
+static const struct cli_option erase_plan[] = {
+	ERASE_WHAT,
+	{"output", "FILE", CLI_MAY, "keep the plan here, for kms erase request"},
+	END,
+};
+static const struct cli_option erase_request[] = {
+	ERASE_WHAT,
+	{"sign-key", "FILE|URI", CLI_MAY, "the key of one's certificate; else the profile's"},
+	YES,
+	END,
+};
+static const struct cli_option erase_sign[] = {
+	{"sign-key", "FILE|URI", CLI_MUST, "a key file, or pkcs11: URI of a smart card's key"},
+	YES,
+	END,
+};
+static const struct cli_option erase_certificate[] = {
+	{"output", "FOLDER", CLI_MUST, "the new folder"},
+	END,
+};
+
 /* clang-format off */
 const struct cli_command cli_commands[] = {
 	{"status", NULL, "kmsd, its ledger and its tokens",
@@ -188,6 +225,22 @@ const struct cli_command cli_commands[] = {
 		encrypt, true, cli_encrypt},
 	{"decrypt", "IN OUT", "decrypt a file ('-': standard input, output)",
 		decrypt, true, cli_decrypt},
+	{"erase plan", NULL, "show what an erasure would destroy, and what would stay",
+		erase_plan, true, cli_erase_plan},
+	{"erase request", "[PLANFILE]", "sign an erasure; its keys are suspended at once",
+		erase_request, true, cli_erase_request},
+	{"erase list", NULL, "list erasures",
+		NULL, true, cli_erase_list},
+	{"erase show", "ID", "show an erasure, its plan and how far it is",
+		NULL, true, cli_erase_show},
+	{"erase approve", "ID", "sign an erasure as an approver",
+		erase_sign, true, cli_erase_approve},
+	{"erase cancel", "ID", "call an erasure off, before it is executed",
+		erase_sign, true, cli_erase_cancel},
+	{"erase execute", "ID", "destroy what an approved erasure names, or go on with it",
+		NULL, true, cli_erase_execute},
+	{"erase certificate", "ID", "save the certificate of an erasure, as a folder",
+		erase_certificate, true, cli_erase_certificate},
 	{"ledger show", NULL, "show the ledger's entries",
 		ledger_show, true, cli_ledger_show},
 	{"ledger uses", "SEQ", "show the use records of a use.batch entry",

@@ -49,6 +49,9 @@ kms_err crypto_sign(const struct crypto_signer *signer, struct kms_bytes message
 	uint8_t ret_raw[CRYPTO_SIG_RAW]);
 /* OpenSSL's own handle, borrowed: for libkms/channel alone, whose SSL_CTX takes nothing else. */
 struct evp_pkey_st *crypto_signer_pkey(const struct crypto_signer *signer);
+/* A private key that lives elsewhere, as OpenSSL's own handle: for cli alone, whose smart cards
+ * come through libp11. Takes a reference; ARGUMENT when it is not P-256. */
+kms_err crypto_signer_of_pkey(struct evp_pkey_st *pkey, struct crypto_signer **ret_signer);
 /* DER SubjectPublicKeyInfo of the signer. */
 kms_err crypto_signer_spki(const struct crypto_signer *signer, struct kms_buf *ret_der);
 

@@ -172,6 +172,14 @@ static kms_err file_create(const char *path, struct kms_bytes pem)
 	return err;
 }
 
+kms_err crypto_signer_of_pkey(struct evp_pkey_st *pkey, struct crypto_signer **ret_signer)
+{
+	if (!crypto_pkey_is_p256(pkey)) {
+		return KMS_ERR(ARGUMENT);
+	}
+	return signer_of(pkey, ret_signer);
+}
+
 kms_err crypto_signer_generate(const char *pem_path, struct crypto_signer **ret_signer)
 {
 	CRYPTO_AUTO_PKEY pkey = EVP_EC_gen("P-256");
