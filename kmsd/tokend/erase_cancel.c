@@ -55,8 +55,8 @@ static kms_err check_signer(struct tokend *tokend, struct kms_bytes spki,
 	const struct model_erase_pins *pins = &tokend->owner->approvals;
 	if (certificate.len > 0) {
 		KMS_AUTO_BUF of_cert = {0};
-		KMS_TRY(sessions_person(tokend->sessions, certificate, kms_now_unix_ms() / 1000,
-			&of_cert, ret_reason));
+		KMS_TRY(erase_person(
+			tokend, certificate, kms_now_unix_ms() / 1000, &of_cert, ret_reason));
 		return kms_bytes_equal(kms_buf_bytes(&of_cert), spki)
 			       ? KMS_OK
 			       : erase_refuse(ret_reason, "the key is not the certificate's");

@@ -10,88 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the clock ---- */
-
-kms_err erase_in_time(const struct format_erase *order, bool begun, char *ret_reason)
-{
-	int64_t now = kms_now_unix_ms();
-	if (now < order->not_before_unix_s * 1000) {
-		(void)snprintf(ret_reason, LIMIT_REASON + 1,
-			"its waiting time is not over by this token's clock");
-		return KMS_ERR(TIMEOUT);
-	}
-	if (now > order->expires_unix_s * 1000 && !begun) {
-		return erase_refuse(ret_reason, "its approvals have expired");
-	}
-	return KMS_OK;
-}
-
-struct begun {
-	const struct format_erase *order;
-	const struct kms_hash *hash;
-	bool found;
-};
-
-static bool is_inside(const struct format_erase *order, int64_t unix_ms)
-{
-	return unix_ms >= order->not_before_unix_s * 1000 &&
-	       unix_ms <= order->expires_unix_s * 1000;
-}
-
-static kms_err find_begun(const struct kek *kek, void *arg)
-{
-	struct begun *begun = arg;
-	bool dying = kek->life == KEK_ERASING || kek->life == KEK_DESTROYED;
-	if (dying && kms_id_equal(&kek->mark.erasure, &begun->order->erasure) &&
-		kms_hash_equal(&kek->mark.erase, begun->hash)) {
-		begun->found = begun->found || is_inside(begun->order, kek->mark.begun_unix_ms);
-	}
-	return KMS_OK;
-}
-
-bool erase_has_begun(
-	const struct tokend *tokend, const struct format_erase *order, const struct kms_hash *hash)
-{
-	struct begun begun = {order, hash, false};
-	KMS_IGNORE(keks_each(tokend->keks, find_begun, &begun)); /* the visitor never fails */
-	return begun.found;
-}
-
-/* Another token's word that it destroyed a KEK of this very erasure in time; when that was. */
-static kms_err check_late(const struct tokend *tokend, struct kms_bytes late,
-	const struct erasure *erasure, int64_t *ret_unix_ms, char *ret_reason)
-{
-	const struct owner *owner = tokend->owner;
-	const struct format_erase *order = erasure->order;
-	struct format_statement said = {0};
-	const struct format_erased *what = &said.u.destroy.what;
-	bool good = false, named = false;
-	for (uint32_t i = 0; i < owner->peer_count && !good; i++) {
-		const struct owner_peer *peer = &owner->peers[i];
-		struct kms_bytes spki = {peer->statement.spki, peer->statement.spki_len};
-		good = kms_is_ok(format_statement_verify(late, spki, &said)) &&
-		       kms_id_equal(&said.token, &peer->token);
-	}
-	if (!good || said.type != FORMAT_STATEMENT_DESTROY ||
-		!kms_id_equal(&said.tenant, &owner->tenant)) {
-		return erase_refuse(
-			ret_reason, "the late statement is no destroy statement of a pinned token");
-	}
-	for (uint32_t i = 0; i < order->kek_count; i++) {
-		named = named || (kms_id_equal(&order->keks[i].token, &said.token) &&
-					 kms_id_equal(&order->keks[i].kek, &what->kek));
-	}
-	if (!named || !kms_id_equal(&what->erasure, &order->erasure) ||
-		!kms_hash_equal(&what->erase, &erasure->hash) || said.u.destroy.canary_after) {
-		return erase_refuse(ret_reason, "the late statement is about something else");
-	}
-	if (!is_inside(order, said.unix_ms)) {
-		return erase_refuse(ret_reason, "the late statement is not dated in the window");
-	}
-	*ret_unix_ms = said.unix_ms;
-	return KMS_OK;
-}
-
 /* ---- what dies ---- */
 
 static kms_err check_kek(
@@ -172,60 +90,6 @@ static kms_err check_objects(struct tokend *tokend, const struct erasure *erasur
 	return ours ? KMS_OK : erase_refuse(ret_reason, "it names nothing of this token");
 }
 
-/* ---- who signed ---- */
-
-static kms_err check_approvals(const struct tokend *tokend, const struct model_erase_order *order,
-	const struct kms_id *requester, const struct kms_hash *requester_key, char *ret_reason)
-{
-	const struct model_erase_pins *pins = &tokend->owner->approvals;
-	bool seen[LIMIT_APPROVALS] = {false};
-	for (uint32_t i = 0; i < order->approval_count; i++) {
-		struct kms_hash spki;
-		uint32_t at = 0;
-		KMS_TRY(crypto_sha256_one(order->approvals[i].spki, &spki));
-		while (at < pins->count &&
-			!(kms_id_equal(&pins->rows[at].approver, &order->approvals[i].approver) &&
-				kms_hash_equal(&pins->rows[at].spki, &spki))) {
-			at++;
-		}
-		if (at == pins->count) {
-			return erase_refuse(ret_reason, "an approver, or a key, is not pinned");
-		}
-		/* The pins have each approver and each key once: one row is one of both. */
-		if (seen[at]) {
-			return erase_refuse(ret_reason, "an approver has signed twice");
-		}
-		seen[at] = true;
-		if (kms_id_equal(&order->approvals[i].approver, requester) ||
-			kms_hash_equal(&spki, requester_key)) {
-			return erase_refuse(ret_reason, "the requester cannot approve");
-		}
-		if (!kms_is_ok(crypto_verify_raw(order->approvals[i].spki, order->erase,
-			    order->approvals[i].signature))) {
-			return erase_refuse(ret_reason, "an approval's signature is wrong");
-		}
-	}
-	if (order->approval_count < pins->needed) {
-		return erase_refuse(ret_reason, "%u approvals, and %u are needed",
-			(unsigned)order->approval_count, (unsigned)pins->needed);
-	}
-	return KMS_OK;
-}
-
-static kms_err check_people(struct tokend *tokend, const struct model_erase_order *order,
-	const struct format_erase *erase, int64_t at_unix_ms, char *ret_reason)
-{
-	KMS_AUTO_BUF spki = {0};
-	struct kms_hash key;
-	KMS_TRY(sessions_person(
-		tokend->sessions, order->certificate, at_unix_ms / 1000, &spki, ret_reason));
-	if (!kms_is_ok(crypto_verify_raw(kms_buf_bytes(&spki), order->erase, order->signature))) {
-		return erase_refuse(ret_reason, "the requester's signature is wrong");
-	}
-	KMS_TRY(crypto_sha256_one(kms_buf_bytes(&spki), &key));
-	return check_approvals(tokend, order, &erase->requester, &key, ret_reason);
-}
-
 /* ---- the intent ---- */
 
 static bool holds(struct kms_bytes entry, const char *member)
@@ -293,14 +157,14 @@ static kms_err judge(struct tokend *tokend, const struct model_erase_order *orde
 	}
 	bool begun = erase_has_begun(tokend, erase, &erasure->hash);
 	if (order->late.len > 0) {
-		KMS_TRY(check_late(tokend, order->late, erasure, &at, ret_reason));
+		KMS_TRY(erase_check_late(tokend, order->late, erasure, &at, ret_reason));
 		erasure->late = true;
 	} else if (begun && at > erase->expires_unix_s * 1000) {
 		at = erase->expires_unix_s * 1000; /* it was judged before, in time */
 	}
 	KMS_TRY(erase_in_time(erase, begun || erasure->late, ret_reason));
 	KMS_TRY(check_objects(tokend, erasure, ret_reason));
-	KMS_TRY(check_people(tokend, order, erase, at, ret_reason));
+	KMS_TRY(erase_check_people(tokend, order, erase, at, ret_reason));
 	return check_intent(owner, order, &erasure->hash, ret_reason);
 }
 

@@ -281,28 +281,9 @@ kms_err sessions_denied(struct sessions *sessions, const struct kms_hash *spki, 
 	return KMS_OK;
 }
 
-kms_err sessions_person(struct sessions *sessions, struct kms_bytes certificate, int64_t unix_s,
-	struct kms_buf *ret_spki, char *ret_reason)
+const struct crypto_cert *sessions_client_ca(const struct sessions *sessions)
 {
-	KMS_AUTO(crypto_cert) cert = NULL;
-	KMS_AUTO_BUF spki = {0};
-	struct kms_hash hash;
-	bool storage = false;
-	if (sessions->client_ca == NULL || !kms_is_ok(crypto_cert_parse_der(certificate, &cert)) ||
-		!kms_is_ok(crypto_cert_check(cert, sessions->client_ca, unix_s))) {
-		return refuse(ret_reason,
-			"the person's certificate is not a valid one of the tenant's client CA");
-	}
-	KMS_TRY(crypto_cert_has_purpose(cert, CRYPTO_PURPOSE_STORAGE, &storage));
-	if (storage) {
-		return refuse(ret_reason, "a storage system's certificate is no person's");
-	}
-	KMS_TRY(crypto_cert_spki(cert, &spki));
-	KMS_TRY(crypto_sha256_one(kms_buf_bytes(&spki), &hash));
-	KMS_TRY(sessions_denied(sessions, &hash, ret_reason));
-	*ret_spki = spki;
-	spki = (struct kms_buf){0};
-	return KMS_OK;
+	return sessions->client_ca;
 }
 
 kms_err sessions_welcome(struct sessions *sessions, struct session *session, char *ret_reason)

@@ -13,6 +13,7 @@
  *	head.c      checkpoints (system token)       manifest.c manifests of bundles (the same)
  *	owner_erase.c  who may have a KEK destroyed  marks.c    held, erasing, destroyed: durable
  *	erase.c     approved erasures, opened        erase_judge.c  is one approved? by our own file
+ *	erase_people.c  who signed it?               erase_time.c  is it time?
  *	erase_kek.c destroy, look, state             erase_cancel.c cancellations, kept for ever
  *	erase_wipe.c  the token's end                serve_erase.c  the rows of all these
  *	serve.c     poll loop, one row per message   init.c     kms-tokend --init
@@ -222,12 +223,8 @@ kms_err sessions_welcome(struct sessions *sessions, struct session *session, cha
 
 /* Does the deny list, as it stands on disk, name this certificate? TOKEN_REFUSED when it does. */
 kms_err sessions_denied(struct sessions *sessions, const struct kms_hash *spki, char *ret_reason);
-/*
- * One of the tenant's people, not a storage system: a certificate of the client CA, valid at that
- * time, without the storage purpose, not denied now. Else TOKEN_REFUSED with the reason.
- */
-kms_err sessions_person(struct sessions *sessions, struct kms_bytes certificate, int64_t unix_s,
-	struct kms_buf *ret_spki, char *ret_reason);
+/* The tenant's; NULL for the system token. */
+const struct crypto_cert *sessions_client_ca(const struct sessions *sessions);
 
 /* ---- erase*.c: judged here alone, by the owner's file; docs/architecture.md, Erasure ---- */
 
@@ -266,6 +263,18 @@ kms_err erase_judge(struct tokend *tokend, const struct model_erase_order *order
 	struct erasure *ret_erasure, char *ret_reason);
 /* Is it time? begun: the end of its window does not count any more. */
 kms_err erase_in_time(const struct format_erase *order, bool begun, char *ret_reason);
+/* Another token's word that it destroyed a KEK of this very erasure in time; when that was. */
+kms_err erase_check_late(const struct tokend *tokend, struct kms_bytes late,
+	const struct erasure *erasure, int64_t *ret_unix_ms, char *ret_reason);
+/*
+ * erase_people.c. One of the tenant's people, not a storage system: a certificate of the client CA,
+ * valid at that time, without the storage purpose, not denied now.
+ */
+kms_err erase_person(struct tokend *tokend, struct kms_bytes certificate, int64_t unix_s,
+	struct kms_buf *ret_spki, char *ret_reason);
+/* Requester and approvers, with certificates as of that time. */
+kms_err erase_check_people(struct tokend *tokend, const struct model_erase_order *order,
+	const struct format_erase *erase, int64_t at_unix_ms, char *ret_reason);
 /* Has destruction begun here, in time, by these very bytes? */
 bool erase_has_begun(
 	const struct tokend *tokend, const struct format_erase *order, const struct kms_hash *hash);
