@@ -27,15 +27,17 @@ static const char style[] =
 	".box{border:.5pt solid #b9c4d0;border-left:2.5pt solid #1f3a5f;background:#f6f8fa;"
 	"padding:2.5mm 3.5mm;margin:3mm 0;break-inside:avoid}.box p:last-child{margin:0}"
 	"table{border-collapse:collapse;width:100%;margin:0 0 2mm}"
+	"section table{margin:0}section{margin-bottom:3mm}"
 	"th,td{text-align:left;vertical-align:top;padding:.8mm 1.5mm}"
-	".lines th{width:48mm;font-weight:500;color:#4a5561}"
+	".lines th{width:58mm;font-weight:500;color:#4a5561}"
 	".lines tr{border-bottom:.25pt solid #e1e6eb;break-inside:avoid}"
-	".grid{font-size:8pt}.grid th{background:#eef2f6;border:.5pt solid #b9c4d0;"
+	".grid{font-size:8pt;width:calc(100% - 1pt)}.grid th{background:#eef2f6;border:.5pt solid "
+	"#b9c4d0;"
 	"font-weight:600;line-height:1.3}.grid td{border:.5pt solid #d5dce3}"
 	".grid thead{display:table-header-group}.grid tr{break-inside:avoid}"
 	"code{font:7.5pt/1.35 \"DejaVu Sans Mono\",\"Liberation Mono\",Consolas,monospace;"
 	"overflow-wrap:anywhere}"
-	".sign td{height:9mm;border-bottom:.5pt solid #1a1d21}.sign th{width:48mm;height:9mm;"
+	".sign td{height:9mm;border-bottom:.5pt solid #1a1d21}.sign th{width:58mm;height:9mm;"
 	"vertical-align:bottom;font-weight:500;color:#4a5561}.sign td{vertical-align:bottom}"
 	"section{break-inside:avoid}"
 	"footer{margin-top:6mm;padding-top:2mm;border-top:.5pt solid #b9c4d0;font-size:8pt;"
@@ -109,7 +111,7 @@ static kms_err write_head(struct page *page, struct doc *certificate)
 		{"Approvals expire", "expires", CELL_MS},
 		{"Last destruction recorded", "executed", CELL_MS},
 		{"Approvals needed", "approvals_needed", CELL_NUMBER},
-		{"Technique", "technique", CELL_WORD},
+		{"Technique (CE: crypto-erase)", "technique", CELL_TEXT},
 		{"Method of SP 800-88", "method", CELL_WORD},
 	};
 	KMS_TRY(write_status(page, certificate));

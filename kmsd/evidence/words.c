@@ -35,8 +35,7 @@ static const struct word {
 	{"Approvals expire", "承認の有効期限"},
 	{"Last destruction recorded", "最後の破棄の記録"},
 	{"Approvals needed", "必要な承認数"},
-	{"Technique", "技法"},
-	{"CE", "暗号化消去(CE)"},
+	{"Technique (CE: crypto-erase)", "技法(CE:暗号化消去)"},
 	{"Method of SP 800-88", "SP 800-88 の方式"},
 	{"none claimed", "主張しない"},
 	/* scope and result */
