@@ -3,6 +3,7 @@
  * What the files of verify share.
  *	trust.c    the trust file: what is pinned       findings.c  what came out, as JSON
  *	ledger.c   entries: leaf, order, kprev, root    uses.c      use records against statements
+ * What the files about bundles share besides is in bundle_int.h.
  */
 #ifndef KMS_VERIFY_INT_H
 #define KMS_VERIFY_INT_H
@@ -10,6 +11,7 @@
 #include <kms/verify.h>
 
 #include "base.h"
+#include "crypto.h"
 #include "doc.h"
 #include "format.h"
 #include "model.h"
@@ -26,21 +28,37 @@ enum {
 
 /* ---- trust.c ---- */
 
+/* What may be left out of the file, and then is not pinned, says so here. */
 struct trust_token {
 	struct kms_id id;
 	struct tlog_vkey statement;
+	char serial[LIMIT_PLACE + 1];
+	bool has_class;
+	enum model_class class;
+	char certificate_no[LIMIT_PLACE + 1]; /* "": none */
+};
+struct trust_approver {
+	struct kms_id id;
+	struct kms_buf spki; /* DER */
 };
 struct trust {
 	char origin[TLOG_NAME_MAX + 1];
 	size_t ledger_key_count;
 	struct tlog_vkey ledger_keys[TRUST_KEYS_MAX];
+	bool has_manifest;
+	struct tlog_vkey manifest;
 	size_t token_count;
 	struct trust_token *tokens;
+	uint32_t approvals_needed; /* 0: no approvers are pinned */
+	size_t approver_count;
+	struct trust_approver approvers[LIMIT_APPROVALS];
+	struct crypto_cert *tenant_ca; /* NULL: not pinned */
 };
 kms_err trust_read(const char *path, struct trust **ret_trust);
 void trust_free(struct trust **trust);
 /* NULL: not pinned. */
 const struct trust_token *trust_find(const struct trust *trust, const struct kms_id *token);
+const struct trust_approver *trust_approver(const struct trust *trust, const struct kms_id *id);
 
 /* ---- findings.c ---- */
 

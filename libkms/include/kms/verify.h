@@ -52,11 +52,16 @@ KMS_API kms_err kms_verify_finish(
 /*
  * An erasure's certificate: the folder of a bundle (docs/formats/bundle.md), against the trust
  * file, by the eleven steps that stand there; no network, no server, nothing but these files.
- * report, for free(3), is JSON: {"result": "pass" | "fail", "claim_level": "recorded" | ...,
- * "status": "final" | "provisional", "certificate": UUID, "steps": [{"step": 1 .. 11, "result":
- * "pass" | "fail" | "not shown", "text": ..., "reasons": [...]}], "not_shown": [...]}.
- * INTEGRITY when a step failed; FORMAT, TOO_LARGE, NOT_FOUND, with a report, when it is no bundle;
- * CONFIG as kms_verify_open.
+ * report, for free(3), is JSON: {"result": "pass" | "fail", "certificate": UUID, "status": "final"
+ * | "provisional", "claim_level": "recorded" | ..., by the evidence; "claims": {what the
+ * certificate says: "log", "tenant", "erasure", "kind", "subject", "status", "claim_level", counts
+ * of "keys", "copies", "removed", "wipes", "datasets", ms of "requested", "executed"}; "steps":
+ * [{"step": 1 .. 11, "text", "ja", "result": "pass" | "fail" | "not shown", "reasons": [{"text",
+ * "ja"}]}], "not_shown": [{"text", "ja"}]}: texts in English, "ja" the same in Japanese. Without a
+ * certificate that parses the middle four are null. "pass" of a provisional certificate says only
+ * that it tells the truth: that the erasure is not finished.
+ * INTEGRITY when a step failed; FORMAT, TOO_LARGE, NOT_FOUND, IO, with a report, when it is no
+ * bundle; CONFIG as kms_verify_open.
  */
 KMS_API kms_err kms_verify_bundle(const char *trust_path, const char *folder, char **ret_report);
 
