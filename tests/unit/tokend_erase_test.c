@@ -134,6 +134,15 @@ START_TEST(the_requester_approves_by_id)
 }
 END_TEST
 
+START_TEST(the_requester_approves_by_key)
+{
+	draft();
+	sign_draft();
+	approve(1, APPROVERS - 1); /* pinned, under another id */
+	refused_for("requester cannot approve");
+}
+END_TEST
+
 START_TEST(forged_signatures)
 {
 	draft();
@@ -1025,8 +1034,9 @@ int main(void)
 		a_held_kek_refuses_every_use, NULL};
 	const TTest *const who[] = {too_few_approvals, one_approver_twice,
 		an_approver_with_anothers_key, a_key_that_is_not_pinned,
-		the_requester_approves_by_id, forged_signatures, a_storage_certificate_as_requester,
-		a_requester_of_another_ca, a_denied_requester, NULL};
+		the_requester_approves_by_id, the_requester_approves_by_key, forged_signatures,
+		a_storage_certificate_as_requester, a_requester_of_another_ca, a_denied_requester,
+		NULL};
 	const TTest *const when[] = {too_early_is_tried_again, expired,
 		what_began_in_time_is_finished, late_with_a_peers_statement,
 		late_statements_that_do_not_count, NULL};
