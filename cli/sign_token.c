@@ -32,7 +32,9 @@ void cli_token_free(struct cli_token **token)
 	if ((*token)->loaded) {
 		PKCS11_CTX_unload((*token)->ctx);
 	}
-	PKCS11_CTX_free((*token)->ctx);
+	if ((*token)->ctx != NULL) {
+		PKCS11_CTX_free((*token)->ctx);
+	}
 	free(*token);
 	*token = NULL;
 }
