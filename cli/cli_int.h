@@ -144,6 +144,13 @@ struct doc *cli_names_list(const struct cli *cli, cli_list_call *call);
 /* The label of a row with that id; else the id. Borrowed. */
 const char *cli_name_of(struct doc *list, const char *rows, const char *id);
 
+/* ---- ledger entries (entries.c) ---- */
+
+/* The type of an entry, with what tells most of its data. */
+kms_err cli_entry_type(struct doc *entry, char **ret_text);
+/* The stored bytes of an answer's entries, one a line. */
+kms_err cli_entries_json(struct doc *answer);
+
 /* ---- encryption context and data keys (context.c, datakey.c, secret_file.c) ---- */
 
 /* From --context and --dataset. */

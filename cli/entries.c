@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms ledger show, kms ledger uses and kms key history: entries and use records as tables, with
+ * kms ledger show and kms ledger uses: entries and use records as tables, with
  * names where kmsd still has them. In JSON the stored bytes come out as they are, one entry or
  * record a line: those are what was hashed.
  */
@@ -35,7 +35,7 @@ static const char *text_or(struct doc *entry, const char *name, const char *or_t
 }
 
 /* The type, with what tells most of its data. */
-static kms_err type_of(struct doc *entry, char **ret_text)
+kms_err cli_entry_type(struct doc *entry, char **ret_text)
 {
 	const char *type = text_or(entry, "type", "?");
 	const char *failed = strcmp(text_or(entry, "res", "ok"), "ok") != 0 ? " (failed)" : "";
@@ -54,8 +54,8 @@ static kms_err type_of(struct doc *entry, char **ret_text)
 	return kms_text(ret_text, "%s%s", type, failed);
 }
 
-static kms_err add_entry(struct cli_table *table, struct names *names, const char *seq,
-	struct doc *entry, bool with_key)
+static kms_err add_entry(
+	struct cli_table *table, struct names *names, const char *seq, struct doc *entry)
 {
 	static const struct cli_column time = {"time", "t", CLI_TIME_MS};
 	static const struct cli_column version = {"version", "kver", CLI_NUMBER};
@@ -64,31 +64,28 @@ static kms_err add_entry(struct cli_table *table, struct names *names, const cha
 	KMS_AUTO_FREE char *type = NULL;
 	KMS_TRY(cli_cell(entry, &time, &time_text));
 	KMS_TRY(cli_cell(entry, &version, &version_text));
-	KMS_TRY(type_of(entry, &type));
+	KMS_TRY(cli_entry_type(entry, &type));
 	KMS_TRY(cli_table_add(table, seq));
 	KMS_TRY(cli_table_add(table, time_text));
 	KMS_TRY(cli_table_add(table, type));
-	if (with_key) {
-		KMS_TRY(cli_table_add(
-			table, cli_name_of(names->keys, "keys", text_or(entry, "key", "-"))));
-	}
+	KMS_TRY(cli_table_add(table, cli_name_of(names->keys, "keys", text_or(entry, "key", "-"))));
 	KMS_TRY(cli_table_add(table, version_text));
 	return cli_table_add(table,
 		cli_name_of(names->principals, "principals", text_or(entry, "actor", "kmsd")));
 }
 
-static kms_err add_hidden(struct cli_table *table, const char *seq, bool with_key)
+static kms_err add_hidden(struct cli_table *table, const char *seq)
 {
 	KMS_TRY(cli_table_add(table, seq));
 	KMS_TRY(cli_table_add(table, "-"));
 	KMS_TRY(cli_table_add(table, "(of another tenant)"));
-	KMS_TRY(with_key ? cli_table_add(table, "-") : KMS_OK);
+	KMS_TRY(cli_table_add(table, "-"));
 	KMS_TRY(cli_table_add(table, "-"));
 	return cli_table_add(table, "-");
 }
 
 /* A row of an answer: seq, leaf, and the bytes where they are ours to see. */
-static kms_err add_row(struct cli_table *table, struct names *names, struct doc *row, bool with_key)
+static kms_err add_row(struct cli_table *table, struct names *names, struct doc *row)
 {
 	static const struct cli_column seq_column = {"seq", "seq", CLI_NUMBER};
 	KMS_AUTO_FREE char *seq = NULL;
@@ -96,11 +93,11 @@ static kms_err add_row(struct cli_table *table, struct names *names, struct doc 
 	KMS_AUTO(doc) entry = NULL;
 	KMS_TRY(cli_cell(row, &seq_column, &seq));
 	if (!doc_has(row, "bytes")) {
-		return add_hidden(table, seq, with_key);
+		return add_hidden(table, seq);
 	}
 	KMS_TRY(doc_get_bytes(row, "bytes", LIMIT_ENTRY_BYTES, &bytes));
 	KMS_TRY(doc_parse(kms_buf_bytes(&bytes), LIMIT_ENTRY_BYTES, &entry));
-	return add_entry(table, names, seq, entry, with_key);
+	return add_entry(table, names, seq, entry);
 }
 
 static kms_err print_row_json(struct doc *row)
@@ -117,16 +114,9 @@ static kms_err print_row_json(struct doc *row)
 
 /* ---- commands ---- */
 
-static kms_err table_of(bool with_key, struct cli_table **ret_table)
-{
-	static const char *const with[] = {"seq", "time", "type", "key", "version", "actor"};
-	static const char *const without[] = {"seq", "time", "type", "version", "actor"};
-	return with_key ? cli_table_new(with, 6, ret_table) : cli_table_new(without, 5, ret_table);
-}
-
 /* The entries of one answer into the table, or out as JSON. */
 static kms_err take_entries(const struct cli *cli, struct doc *answer, struct cli_table *table,
-	struct names *names, bool with_key, size_t *ret_count)
+	struct names *names, size_t *ret_count)
 {
 	struct doc *rows = NULL;
 	KMS_TRY(doc_get_array(answer, "entries", &rows));
@@ -134,28 +124,20 @@ static kms_err take_entries(const struct cli *cli, struct doc *answer, struct cl
 		struct doc *row = NULL;
 		KMS_TRY(doc_item_object(rows, i, &row));
 		KMS_TRY(cli_value(cli, "json") != NULL ? print_row_json(row)
-						       : add_row(table, names, row, with_key));
+						       : add_row(table, names, row));
 	}
 	*ret_count = doc_count(rows);
 	return KMS_OK;
 }
 
-kms_err cli_key_history(struct cli *cli)
+kms_err cli_entries_json(struct doc *answer)
 {
-	KMS_AUTO_FREE char *json = NULL;
-	KMS_AUTO(doc) answer = NULL;
-	KMS_AUTO(cli_table) table = NULL;
-	struct names names __attribute__((cleanup(names_free))) = {0};
-	char id[KMS_ID_TEXT];
-	size_t count = 0;
-	KMS_TRY(cli_key_id(cli, cli_operand(cli, 0), id));
-	kms_err err = kms_admin_key_history(cli->client, id, &json);
-	KMS_TRY(cli_answer(cli, err, &json, &answer));
-	KMS_TRY(table_of(false, &table));
-	names.principals = cli_names_list(cli, kms_admin_principal_list);
-	KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, false, &count)));
-	if (cli_value(cli, "json") == NULL) {
-		cli_table_print(table);
+	struct doc *rows = NULL;
+	KMS_TRY(doc_get_array(answer, "entries", &rows));
+	for (size_t i = 0; i < doc_count(rows); i++) {
+		struct doc *row = NULL;
+		KMS_TRY(doc_item_object(rows, i, &row));
+		KMS_TRY(print_row_json(row));
 	}
 	return KMS_OK;
 }
@@ -196,6 +178,7 @@ static kms_err ledger_size(const struct cli *cli, uint64_t *ret_size)
 
 kms_err cli_ledger_show(struct cli *cli)
 {
+	static const char *const heads[] = {"seq", "time", "type", "key", "version", "actor"};
 	KMS_AUTO(cli_table) table = NULL;
 	struct names names __attribute__((cleanup(names_free))) = {0};
 	uint64_t size = 0;
@@ -204,7 +187,7 @@ kms_err cli_ledger_show(struct cli *cli)
 	KMS_TRY(get_number(cli, "limit", SHOW_DEFAULT, &limit));
 	KMS_TRY(ledger_size(cli, &size));
 	KMS_TRY(get_number(cli, "from", size > limit ? size - limit : 0, &from));
-	KMS_TRY(table_of(true, &table));
+	KMS_TRY(cli_table_new(heads, 6, &table));
 	if (cli_value(cli, "json") == NULL) {
 		names.principals = cli_names_list(cli, kms_admin_principal_list);
 		names.keys = cli_names_list(cli, kms_admin_key_list);
@@ -216,7 +199,7 @@ kms_err cli_ledger_show(struct cli *cli)
 		uint32_t page = limit < LIMIT_ENTRIES_PAGE ? (uint32_t)limit : LIMIT_ENTRIES_PAGE;
 		kms_err err = kms_admin_ledger_entries(cli->client, from, page, &json);
 		KMS_TRY(cli_answer(cli, err, &json, &answer));
-		KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, true, &count)));
+		KMS_TRY(cli_shape(cli, take_entries(cli, answer, table, &names, &count)));
 		if (count == 0 || count > limit) {
 			break;
 		}

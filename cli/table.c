@@ -205,7 +205,7 @@ const struct cli_command cli_commands[] = {
 		NULL, true, cli_key_resume},
 	{"key deactivate", "KEY", "let the key unwrap only, for good",
 		NULL, true, cli_key_deactivate},
-	{"key history", "KEY", "show the key's ledger entries",
+	{"key history", "KEY", "tell a key's life, from generation to destruction",
 		NULL, true, cli_key_history},
 	{"dataset add", NULL, "register what a key protects",
 		dataset_add, true, cli_dataset_add},

@@ -133,14 +133,25 @@ class Data(house.Case):
         key = self.new_key("a-life")
         for change in ["suspend", "resume", "rotate", "deactivate"]:
             self.kms("custodian-1", "key", change, key)
-        rows = [line.split("  ") for line in
-                self.kms("auditor-1", "key", "history", "a-life").stdout.splitlines()]
-        rows = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-        self.assertEqual(rows[0], ["seq", "time", "type", "version", "actor"])
+        page = self.kms("auditor-1", "key", "history", "a-life").stdout
+        head, places, versions, changes = re.split(r"\n[A-Z ]+\n", page)
+        fields = dict(re.split(r"  +", line, maxsplit=1) for line in head.splitlines() if line)
+        self.assertEqual(fields["key"], key)
+        self.assertEqual(fields["state"], "deactivated")
+        self.assertEqual(fields["custodian"], "custodian-1")
+        self.assertIn("AES-256", fields["algorithm"])
+        token, = self.house.json("auditor-1", "token", "list")["tokens"]
+        self.assertIn(token["id"], places)
+        self.assertIn(token["site"], places)
+        self.assertEqual(len(versions.splitlines()), 1 + 2)  # two versions in one token
+        rows = [re.split(r"  +", line.strip()) for line in changes.splitlines()]
+        self.assertEqual(rows[0], ["entry", "time", "what", "version", "who"])
         self.assertEqual([row[2] for row in rows[1:]], [
             "key.create.intent", "key.create.result", "key.state suspend", "key.state resume",
             "key.rotate.intent", "key.rotate.result", "key.state deactivate"])
         self.assertEqual({row[4] for row in rows[1:]}, {"custodian-1"})
+        known = self.house.lines("auditor-1", "key", "history", "a-life")
+        self.assertEqual([row[1] for row in rows[1:]], [entry["t"] for entry in known])
 
     def test_the_ledger_ends_with_its_newest_entry(self):
         self.new_key("newest")
