@@ -32,9 +32,9 @@ const char texts_recorded[] =
 	"key with this id and commitment was destroyed with C_DestroyObject on the word of the "
 	"requester and approvers listed here, and a search of the token no longer finds it, by id "
 	"or "
-	"by commitment. Test decryptions that worked before and failed afterwards are counted "
-	"under "
-	"'verification'. The signed words stand in the ledger at the entries listed. This is a "
+	"by commitment. A test decryption that worked before failed afterwards as often as "
+	"'verification' says. The signed words stand in the ledger at the entries listed. This is "
+	"a "
 	"record of what was done and answered. It is no more than that.";
 
 const char texts_recorded_japanese[] =

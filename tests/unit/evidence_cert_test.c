@@ -66,17 +66,45 @@ static void assert_members(const json_t *object, const char *const *names)
 }
 #define MEMBERS(object, ...) assert_members(object, (const char *const[]){__VA_ARGS__, NULL})
 
+static FILE *open_document(void)
+{
+	char path[1024];
+	(void)snprintf(path, sizeof(path), "%s/docs/formats/bundle.md", getenv("KMS_SOURCE"));
+	FILE *file = fopen(path, "r");
+	ck_assert_ptr_nonnull(file);
+	return file;
+}
+
+/* Statement and list stand there as they are, one a line. */
+START_TEST(fixed_texts_are_those_of_the_document)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	size_t found = 0;
+	run_all();
+	make();
+	json_t *texts = json_copy(json_object_get(cert, "not_claimed"));
+	ck_assert_int_eq(json_array_insert(texts, 0, json_object_get(cert, "statement")), 0);
+	FILE *file = open_document();
+	while (found < json_array_size(texts) && getline(&line, &cap, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		found += strcmp(line, json_string_value(json_array_get(texts, found))) == 0;
+	}
+	ck_assert_uint_eq(found, json_array_size(texts));
+	free(line);
+	(void)fclose(file);
+	json_decref(texts);
+}
+END_TEST
+
 /* The first column of the table that stands in docs/formats/bundle.md. */
 START_TEST(members_are_those_of_the_document)
 {
-	char path[1024];
 	char *line = NULL;
 	size_t cap = 0;
 	size_t count = 0;
 	bool inside = false;
-	(void)snprintf(path, sizeof(path), "%s/docs/formats/bundle.md", getenv("KMS_SOURCE"));
-	FILE *file = fopen(path, "r");
-	ck_assert_ptr_nonnull(file);
+	FILE *file = open_document();
 	run_all();
 	make();
 	while (getline(&line, &cap, file) > 0) {
@@ -544,6 +572,7 @@ int main(void)
 	TCase *tests = tcase_create("all");
 	tcase_add_checked_fixture(tests, set_up, NULL);
 	tcase_add_test(tests, members_are_those_of_the_document);
+	tcase_add_test(tests, fixed_texts_are_those_of_the_document);
 	tcase_add_test(tests, members_of_members);
 	tcase_add_test(tests, what_it_says_of_a_whole_erasure);
 	tcase_add_test(tests, final_only_when_nothing_is_open);
