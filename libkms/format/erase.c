@@ -13,6 +13,9 @@
 static const char erase_magic[] = "kmsd-erase/1";
 static const char cancel_magic[] = "kmsd-erase-cancel/1";
 
+/* The end of the year 9999: the last that people are shown, and far from an overflow in ms. */
+static const int64_t last_unix_s = 253402300799;
+
 static int compare_id(const struct kms_id *a, const struct kms_id *b)
 {
 	return memcmp(a->b, b->b, sizeof(a->b));
@@ -41,8 +44,26 @@ static kms_err check_wipes(const struct format_erase *erase)
 	return KMS_OK;
 }
 
+/* A scope that is one key holds KEKs of that key and of no other: who signs reads one id. */
+static bool is_in_scope(const struct format_erase *erase, const struct format_erase_kek *kek)
+{
+	switch (erase->scope) {
+	case MODEL_ERASE_VERSIONS:
+	case MODEL_ERASE_KEY:
+		return kms_id_equal(&kek->key, &erase->subject);
+	case MODEL_ERASE_DATASET:
+		return kms_id_equal(&kek->key, &erase->keks[0].key);
+	case MODEL_ERASE_TENANT:
+		return true;
+	}
+	return false;
+}
+
 static kms_err check_keks(const struct format_erase *erase)
 {
+	if (erase->kek_count == 0) {
+		return KMS_ERR(ARGUMENT);
+	}
 	if (erase->kek_count > LIMIT_ERASE_KEKS) {
 		return KMS_ERR(TOO_LARGE);
 	}
@@ -50,26 +71,38 @@ static kms_err check_keks(const struct format_erase *erase)
 		const struct format_erase_kek *kek = &erase->keks[i];
 		if (kms_id_is_zero(&kek->token) || kms_id_is_zero(&kek->kek) ||
 			kms_id_is_zero(&kek->key) || kek->version == 0 ||
-			kek->version > LIMIT_KEY_VERSIONS ||
+			!is_in_scope(erase, kek) ||
 			(i > 0 && compare_kek(&erase->keks[i - 1], kek) >= 0)) {
 			return KMS_ERR(ARGUMENT);
 		}
+		if (kek->version > LIMIT_KEY_VERSIONS) {
+			return KMS_ERR(TOO_LARGE);
+		}
 	}
-	return erase->kek_count > 0 ? KMS_OK : KMS_ERR(ARGUMENT);
+	return KMS_OK;
+}
+
+static kms_err check_head(const struct format_erase *erase)
+{
+	size_t origin = strnlen(erase->origin, sizeof(erase->origin));
+	if (origin == 0 || origin == sizeof(erase->origin)) {
+		return KMS_ERR(ARGUMENT);
+	}
+	KMS_TRY(model_text_check(erase->origin, sizeof(erase->origin) - 1));
+	bool ids = !kms_id_is_zero(&erase->erasure) && !kms_id_is_zero(&erase->tenant) &&
+		   !kms_id_is_zero(&erase->requester) && !kms_id_is_zero(&erase->subject);
+	bool scope = erase->scope >= MODEL_ERASE_VERSIONS && erase->scope <= MODEL_ERASE_TENANT &&
+		     (erase->scope != MODEL_ERASE_TENANT ||
+			     kms_id_equal(&erase->subject, &erase->tenant));
+	bool times = erase->not_before_unix_s >= 0 &&
+		     erase->expires_unix_s > erase->not_before_unix_s &&
+		     erase->expires_unix_s <= last_unix_s;
+	return ids && scope && times ? KMS_OK : KMS_ERR(ARGUMENT);
 }
 
 static kms_err check(const struct format_erase *erase)
 {
-	size_t origin = strnlen(erase->origin, sizeof(erase->origin));
-	if (origin == 0 || origin == sizeof(erase->origin) || kms_id_is_zero(&erase->erasure) ||
-		kms_id_is_zero(&erase->tenant) || kms_id_is_zero(&erase->requester) ||
-		kms_id_is_zero(&erase->subject) || erase->scope < MODEL_ERASE_VERSIONS ||
-		erase->scope > MODEL_ERASE_TENANT ||
-		(erase->scope == MODEL_ERASE_TENANT &&
-			!kms_id_equal(&erase->subject, &erase->tenant)) ||
-		erase->not_before_unix_s < 0 || erase->expires_unix_s <= erase->not_before_unix_s) {
-		return KMS_ERR(ARGUMENT);
-	}
+	KMS_TRY(check_head(erase));
 	KMS_TRY(check_wipes(erase));
 	return check_keks(erase);
 }

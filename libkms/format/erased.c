@@ -24,6 +24,12 @@ static void write_what(struct kms_writer *writer, const struct format_erased *wh
 	kms_write_fixed(writer, what->commitment.b, sizeof(what->commitment.b));
 }
 
+/* What must not be written is FORMAT where it is read. */
+static kms_err as_read(kms_err err)
+{
+	return kms_is(err, KMS_CODE_ARGUMENT) ? KMS_ERR(FORMAT) : err;
+}
+
 static kms_err read_what(struct kms_reader *reader, struct format_erased *what)
 {
 	KMS_TRY(format_id_read(reader, &what->erasure));
@@ -32,7 +38,7 @@ static kms_err read_what(struct kms_reader *reader, struct format_erased *what)
 	KMS_TRY(kms_read_u32(reader, &what->version));
 	KMS_TRY(format_id_read(reader, &what->kek));
 	KMS_TRY(format_hash_read(reader, &what->commitment));
-	return kms_is_ok(check_what(what)) ? KMS_OK : KMS_ERR(FORMAT);
+	return as_read(check_what(what));
 }
 
 /* A byte of which only the lowest bits may be set. */
@@ -44,9 +50,19 @@ static kms_err read_bits(struct kms_reader *reader, unsigned count, uint8_t *ret
 
 enum { FOUND = 1, CANARY_BEFORE = 2, CANARY_AFTER = 4, DESTROY_BITS = 3 };
 
-kms_err format_destroy_write(struct kms_writer *writer, const struct format_destroy *destroy)
+/* Where nothing was found nothing was called and nothing tried; what never opened opens not still.
+ */
+static kms_err check_destroy(const struct format_destroy *destroy)
 {
 	KMS_TRY(check_what(&destroy->what));
+	bool found = destroy->found || (destroy->rv == 0 && !destroy->canary_before);
+	return found && (destroy->canary_before || !destroy->canary_after) ? KMS_OK
+									   : KMS_ERR(ARGUMENT);
+}
+
+kms_err format_destroy_write(struct kms_writer *writer, const struct format_destroy *destroy)
+{
+	KMS_TRY(check_destroy(destroy));
 	write_what(writer, &destroy->what);
 	kms_write_u64(writer, destroy->rv);
 	kms_write_u8(writer, (uint8_t)((destroy->found ? FOUND : 0) |
@@ -64,7 +80,7 @@ kms_err format_destroy_read(struct kms_reader *reader, struct format_destroy *de
 	destroy->found = (bits & FOUND) != 0;
 	destroy->canary_before = (bits & CANARY_BEFORE) != 0;
 	destroy->canary_after = (bits & CANARY_AFTER) != 0;
-	return KMS_OK;
+	return as_read(check_destroy(destroy));
 }
 
 static kms_err check_absence(const struct format_absence *absence)
@@ -93,7 +109,7 @@ kms_err format_absence_read(struct kms_reader *reader, struct format_absence *ab
 	KMS_TRY(kms_read_u32(reader, &absence->matched));
 	KMS_TRY(kms_read_u32(reader, &absence->born));
 	KMS_TRY(kms_read_u32(reader, &absence->living));
-	return kms_is_ok(check_absence(absence)) ? KMS_OK : KMS_ERR(FORMAT);
+	return as_read(check_absence(absence));
 }
 
 enum { INITIALISED = 1, OVERWRITTEN = 2, WIPE_BITS = 2 };

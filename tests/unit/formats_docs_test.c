@@ -82,7 +82,8 @@ static const struct {
 	{"wrapped-key.md", 2, 0},
 	{"sealed.md", 2, 0},
 	{"use.md", 1, 0},
-	{"statement.md", 2, 0},
+	{"statement.md", 5, 0},
+	{"erase.md", 2, 0},
 	{"ledger-entry.md", 0, 3},
 };
 
