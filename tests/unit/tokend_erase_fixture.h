@@ -126,15 +126,21 @@ static inline void draft(void)
 	add_kek(0x11);
 }
 
-/* The same for everything, and the token. */
-static inline void draft_wipe(void)
+/* The same for everything: a scope that may hold several keys. */
+static inline void draft_tenant(void)
 {
 	draft();
 	erase.scope = MODEL_ERASE_TENANT;
 	erase.subject = erase.tenant;
+	add_kek(0x12);
+}
+
+/* And the token. */
+static inline void draft_wipe(void)
+{
+	draft_tenant();
 	erase.wipe_count = 1;
 	erase.wipes[0] = tokend->token;
-	add_kek(0x12);
 }
 
 static inline void sign_bytes(

@@ -373,7 +373,7 @@ START_TEST(keks_that_are_not_these)
 	erase.keks[1].version = 3;
 	sign_draft();
 	refused_for("another key or version");
-	draft();
+	draft_tenant();
 	erase.keks[1].key = sample_id(0x21);
 	sign_draft();
 	refused_for("another key or version");
@@ -392,7 +392,7 @@ END_TEST
 START_TEST(a_kek_that_was_never_committed)
 {
 	born(0x13, 0x22, 1);
-	draft();
+	draft_tenant();
 	add_kek(0x13);
 	sign_draft();
 	refused_for("no KEK 13131313");
@@ -793,8 +793,7 @@ END_TEST
 START_TEST(a_wipe_that_nobody_signed)
 {
 	struct format_wipe wipe;
-	draft();
-	add_kek(0x12);
+	draft_tenant();
 	sign_draft();
 	erase_all();
 	ck_code(wipe_it(&wipe), TOKEN_REFUSED);
