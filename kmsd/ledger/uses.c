@@ -53,6 +53,9 @@ kms_err ledger_batch_write(struct book *book, struct store_tx *tx, struct model_
 	if (kms_is_ok(err)) {
 		err = store_uses_put(tx, seq, records, count);
 	}
+	if (kms_is_ok(err)) {
+		err = store_uses_count(tx, uses, count);
+	}
 	free_records(records, count);
 	free(leaves);
 	return err;

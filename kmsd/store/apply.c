@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the effect of one change on state, by the tables of model: tenants, tokens, datasets,
- * positions; keys stand in apply_key.c. Runs in kmsd. Decides by what the change and the rows say
- * and by nothing else (no clock, no random), so that replaying the ledger gives the same rows.
+ * positions; keys stand in apply_key.c, erasures in apply_erase.c and apply_erased.c. Runs in kmsd.
+ * Decides by what the change and the rows say and by nothing else (no clock, no random), so that
+ * replaying the ledger gives the same rows.
  */
 #include <string.h>
 
@@ -137,6 +138,19 @@ static kms_err open_log(struct store_conn *conn, const struct model_change *chan
 	return add_tenant(conn, &change->u.log_open.first);
 }
 
+/* Past its intent an erasure finishes what was approved: what it names is named. */
+static kms_err check_not_executing(struct store_conn *conn, const struct kms_id *erasure)
+{
+	STORE_AUTO_QUERY query = {0};
+	bool found = false;
+	KMS_TRY(store_query_open(
+		conn, "SELECT 1 FROM erasure WHERE id = :id AND state = :executing", &query));
+	store_query_id(&query, ":id", erasure);
+	store_query_int(&query, ":executing", MODEL_ERASE_EXECUTING);
+	KMS_TRY(store_query_step(&query, &found));
+	return found ? KMS_ERR(KEY_STATE) : KMS_OK;
+}
+
 /* A dataset under a key of the same tenant that is not gone. */
 static kms_err add_dataset(struct store_conn *conn, const struct model_dataset *dataset)
 {
@@ -148,6 +162,7 @@ static kms_err add_dataset(struct store_conn *conn, const struct model_dataset *
 	if (!model_state_allows(key.state, MODEL_OP_DATASET_ADD)) {
 		return KMS_ERR(KEY_STATE);
 	}
+	KMS_TRY(check_not_executing(conn, &key.erasure));
 	KMS_TRY(room(conn, "SELECT count(*) FROM dataset WHERE tenant IS :tenant", &dataset->tenant,
 		LIMIT_DATASETS));
 	STORE_AUTO_QUERY query = {0};
@@ -246,14 +261,21 @@ kms_err store_apply(
 	case MODEL_CHANGE_USE_BATCH:
 		return count_uses(conn, change);
 	case MODEL_CHANGE_ERASE_REQUEST:
+		return store_apply_erase_request(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_ERASE_APPROVE:
+		return store_apply_erase_approve(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_ERASE_CANCEL:
+		return store_apply_erase_cancel(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_ERASE_INTENT:
+		return store_apply_erase_intent(conn, change, seq);
 	case MODEL_CHANGE_ERASE_RESULT:
+		return store_apply_erase_result(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_ERASE_WIPE:
+		return store_apply_erase_wipe(conn, change, seq);
 	case MODEL_CHANGE_ERASE_FINAL:
+		return store_apply_erase_final(conn, change, seq);
 	case MODEL_CHANGE_CERT_ISSUE:
-		return KMS_ERR(UNSUPPORTED);
+		return store_apply_cert_issue(conn, change, seq);
 	case MODEL_CHANGE_ALARM:
 		return KMS_OK; /* it says something and changes nothing */
 	}

@@ -17,6 +17,42 @@ enum store_label_kind {
 kms_err store_label_put(struct store_conn *conn, int kind, const struct kms_id *id,
 	const struct model_label *label);
 
+/* Documents beside the state; kinds of paper. */
+enum { STORE_PAPER_PLAN = 1, STORE_PAPER_CERTIFICATE };
+kms_err store_paper_put(
+	struct store_conn *conn, int kind, const struct kms_id *id, const struct kms_buf *json);
+
+/* What every step of an erasure has to know of it. */
+struct store_erasure_head {
+	struct kms_id id;
+	enum model_erase_state state;
+	struct kms_id requester;
+	struct kms_hash erase; /* SHA-256 of its bytes */
+	struct kms_id cert;    /* zero: none */
+};
+/* NOT_FOUND also for another tenant's. */
+kms_err store_erasure_find(struct store_conn *conn, const struct model_change *change,
+	const struct kms_id *id, struct store_erasure_head *ret_head);
+/* Entry seq is about it. */
+kms_err store_erasure_note(struct store_conn *conn, const struct kms_id *erasure, uint64_t seq);
+
+kms_err store_apply_erase_request(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms);
+kms_err store_apply_erase_approve(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms);
+kms_err store_apply_erase_cancel(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms);
+kms_err store_apply_erase_intent(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+kms_err store_apply_erase_result(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms);
+kms_err store_apply_erase_wipe(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+kms_err store_apply_erase_final(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+kms_err store_apply_cert_issue(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+
 kms_err store_apply_key_intent(
 	struct store_conn *conn, const struct model_change *change, int64_t unix_ms);
 kms_err store_apply_key_result(struct store_conn *conn, const struct model_change *change);

@@ -39,6 +39,23 @@ static kms_err check_room(struct store_conn *conn, const struct kms_id *tenant)
 	return store_column_uint(&query, 0) < LIMIT_KEYS ? KMS_OK : KMS_ERR(TOO_LARGE);
 }
 
+/* The end of a contract, once asked for, is not outrun by new keys. */
+static kms_err check_tenant_stays(struct store_conn *conn, const struct kms_id *tenant)
+{
+	STORE_AUTO_QUERY query = {0};
+	bool ends = false;
+	KMS_TRY(store_query_open(conn,
+		"SELECT 1 FROM erasure WHERE tenant = :tenant AND scope = :whole"
+		" AND state IN (:requested, :executing) LIMIT 1",
+		&query));
+	store_query_id(&query, ":tenant", tenant);
+	store_query_int(&query, ":whole", MODEL_ERASE_TENANT);
+	store_query_int(&query, ":requested", MODEL_ERASE_REQUESTED);
+	store_query_int(&query, ":executing", MODEL_ERASE_EXECUTING);
+	KMS_TRY(store_query_step(&query, &ends));
+	return ends ? KMS_ERR(KEY_STATE) : KMS_OK;
+}
+
 static kms_err insert_key(struct store_conn *conn, const struct model_key *key, int64_t unix_ms)
 {
 	static const char *const columns[LIMIT_CUSTODY_TOKENS] = {
@@ -111,7 +128,7 @@ static kms_err check_rotation(
 	}
 	KMS_TRY(count_pending(conn, &key.id, 0, &pending));
 	if (!model_state_allows(key.state, MODEL_OP_KEY_ROTATE) || pending > 0 ||
-		change->u.key_intent.version != key.version + 1) {
+		!kms_id_is_zero(&key.erasure) || change->u.key_intent.version != key.version + 1) {
 		return KMS_ERR(KEY_STATE);
 	}
 	if (change->u.key_intent.version > LIMIT_KEY_VERSIONS) {
@@ -128,6 +145,7 @@ kms_err store_apply_key_intent(
 	if (change->u.key_intent.version == 1) {
 		KMS_TRY(check_tokens(conn, &key));
 		KMS_TRY(check_room(conn, &key.tenant));
+		KMS_TRY(check_tenant_stays(conn, &key.tenant));
 		KMS_TRY(insert_key(conn, &key, unix_ms));
 		KMS_TRY(store_label_put(conn, STORE_LABEL_KEY, &key.id, &key.label));
 	} else {
@@ -235,6 +253,12 @@ kms_err store_apply_key_state(struct store_conn *conn, const struct model_change
 	enum model_state state = MODEL_STATE_DESTROYED;
 	KMS_TRY(store_key_find(conn, &change->u.key_state.key, &key));
 	KMS_TRY(model_state_next(key.state, change->u.key_state.event, &state));
+	/* What an erasure holds, only it gives back, and only statements destroy. */
+	if (!kms_id_is_zero(&key.erasure) &&
+		(change->u.key_state.event == MODEL_EVENT_RESUME ||
+			change->u.key_state.event == MODEL_EVENT_DESTROY)) {
+		return KMS_ERR(KEY_STATE);
+	}
 	/* A key without a version has only its intent's result before it; and the entry must say
 	 * what the table says. */
 	if (key.version == 0 || state != change->u.key_state.state) {

@@ -19,6 +19,13 @@ static const struct {
 	{"key", "SELECT * FROM logical_key ORDER BY id"},
 	{"kek", "SELECT * FROM kek ORDER BY id"},
 	{"dataset", "SELECT * FROM dataset ORDER BY id"},
+	{"erasure", "SELECT * FROM erasure ORDER BY id"},
+	{"erasure_signature", "SELECT * FROM erasure_signature ORDER BY erasure, kind, principal"},
+	{"erasure_row", "SELECT * FROM erasure_row ORDER BY erasure, token, kek"},
+	{"erasure_key", "SELECT * FROM erasure_key ORDER BY erasure, logical_key"},
+	{"erasure_entry", "SELECT * FROM erasure_entry ORDER BY erasure, seq"},
+	{"certificate", "SELECT * FROM certificate ORDER BY id"},
+	{"use_count", "SELECT * FROM use_count ORDER BY logical_key"},
 };
 
 static void write_blob(struct kms_writer *writer, const uint8_t *blob, size_t len)

@@ -15,7 +15,8 @@ static uint32_t page(uint32_t limit)
 
 #define KEY                                                                                        \
 	"SELECT k.id, k.tenant, k.custodian, k.custody, k.delivery, k.state, k.version,"           \
-	" k.created_unix_ms, label.text, label.salt, k.token_1, k.token_2, k.token_3, k.token_4"   \
+	" k.created_unix_ms, label.text, label.salt, k.token_1, k.token_2, k.token_3, k.token_4,"  \
+	" k.erasure"                                                                               \
 	" FROM logical_key AS k LEFT JOIN label ON label.kind = 3 AND label.id = k.id"
 
 static kms_err read_key(struct store_query *query, void *ret_row)
@@ -38,6 +39,7 @@ static kms_err read_key(struct store_query *query, void *ret_row)
 		}
 		key->token_count++;
 	}
+	store_column_id(query, 10 + LIMIT_CUSTODY_TOKENS, &key->erasure);
 	return store_query_checked(query);
 }
 
@@ -87,7 +89,9 @@ kms_err store_key_list(struct store *store, const struct kms_id *tenant, const s
 
 /* ---- KEKs ---- */
 
-#define KEK "SELECT id, logical_key, version, token, state, commitment, created_unix_ms FROM kek"
+#define KEK                                                                                        \
+	"SELECT id, logical_key, version, token, state, commitment, created_unix_ms, erasure"      \
+	" FROM kek"
 
 static kms_err read_kek(struct store_query *query, void *ret_row)
 {
@@ -99,6 +103,7 @@ static kms_err read_kek(struct store_query *query, void *ret_row)
 	kek->state = (enum model_kek_state)store_column_uint(query, 4);
 	store_column_hash(query, 5, &kek->commitment);
 	kek->created_unix_ms = store_column_int(query, 6);
+	store_column_id(query, 7, &kek->erasure);
 	return store_query_checked(query);
 }
 
@@ -177,6 +182,24 @@ kms_err store_dataset_list(struct store *store, const struct kms_id *tenant,
 		DATASET " WHERE d.tenant = :tenant AND d.id > :after ORDER BY d.id LIMIT :limit",
 		&query));
 	store_query_id(&query, ":tenant", tenant);
+	store_query_id(&query, ":after", after);
+	store_query_int(&query, ":limit", page(limit));
+	KMS_TRY(store_query_list(
+		&query, sizeof(struct model_dataset), read_dataset, NULL, &rows, ret_count));
+	*ret_rows = rows;
+	return KMS_OK;
+}
+
+kms_err store_dataset_of_key(struct store *store, const struct kms_id *key,
+	const struct kms_id *after, uint32_t limit, struct model_dataset **ret_rows,
+	size_t *ret_count)
+{
+	STORE_AUTO_QUERY query = {0};
+	void *rows = NULL;
+	KMS_TRY(store_query_read(store,
+		DATASET " WHERE d.logical_key = :key AND d.id > :after ORDER BY d.id LIMIT :limit",
+		&query));
+	store_query_id(&query, ":key", key);
 	store_query_id(&query, ":after", after);
 	store_query_int(&query, ":limit", page(limit));
 	KMS_TRY(store_query_list(

@@ -94,7 +94,8 @@ kms_err store_erasure_open(struct store *store, struct model_erasure **ret_rows,
 /* Its KEKs and wipes, as rows of its bytes; token_up is left false. */
 kms_err store_erasure_rows(struct store *store, const struct kms_id *id,
 	struct model_erase_row **ret_rows, size_t *ret_count);
-/* Seqs of every entry that is about this erasure, oldest first. Caller frees. */
+/* Seqs of every entry that is about this erasure, its certificates among them, oldest first. Caller
+ * frees. */
 kms_err store_erasure_entries(
 	struct store *store, const struct kms_id *id, uint64_t **ret_seqs, size_t *ret_count);
 /* The plan's scope and a certificate's JSON, as they came with their changes. NOT_FOUND also where
@@ -112,6 +113,9 @@ struct store_use_count {
 };
 kms_err store_use_count_get(
 	struct store *store, const struct kms_id *key, struct store_use_count *ret_count);
+
+/* Count these uses, with the records that say so: denials among them are passed over. */
+kms_err store_uses_count(struct store_tx *tx, const struct model_use *uses, size_t count);
 
 /* Where the recorded uses, and the recorded statements, of a token end; zeros: none yet. */
 struct store_position {

@@ -13,7 +13,7 @@
 #include "store.h"
 
 enum {
-	STORE_STATEMENTS = 96,              /* texts of SQL in this module, and some room */
+	STORE_STATEMENTS = 144,             /* texts of SQL in this module, and some room */
 	STORE_APPLICATION_ID = 0x6b6d7364,  /* "kmsd" */
 	STORE_DUMP_MAX = 256 * 1024 * 1024, /* bytes of store_dump */
 	STORE_BUSY_MS = 2000, /* another process reads (--replay); one that writes is an error */
@@ -118,5 +118,6 @@ kms_err store_key_find(struct store_conn *conn, const struct kms_id *id, struct 
 extern const char *const store_migrations[];
 extern const int store_migration_count;
 extern const char store_migration_001[];
+extern const char store_migration_002[];
 
 #endif
