@@ -311,6 +311,71 @@ START_TEST(management_checks_before_it_sends)
 }
 END_TEST
 
+START_TEST(erasures_send_what_they_were_given)
+{
+	KMS_AUTO(kms_client) client = NULL;
+	KMS_AUTO_FREE char *planned = NULL;
+	KMS_AUTO_FREE char *requested = NULL;
+	KMS_AUTO_FREE char *cancelled = NULL;
+	KMS_AUTO_FREE char *saved = NULL;
+	const uint32_t versions[] = {1, 2};
+	const uint8_t signature[MODEL_SIGNATURE] = {0};
+	const struct kms_erase_plan plan = {KMS_ERASE_VERSIONS, ID_1, versions, 2, 0, 60, 3600};
+	ck_ok(open_profile(URLS WHO, &client));
+	seen.answer = "{\"said\":\"as it came\"}";
+	ck_ok(kms_admin_erase_plan(client, &plan, &planned));
+	ck_assert_str_eq(seen.line, "POST https://[::1]:8444/v1/erasures/plan");
+	ck_assert_str_eq(seen.body, "{\"scope\":\"versions\",\"subject\":\"" ID_1
+				    "\",\"valid_s\":3600,\"versions\":[1,2],\"window_s\":60,"
+				    "\"wipe\":false}");
+	ck_ok(kms_admin_erase_request(client, (const uint8_t *)"bytes", 5, (const uint8_t *)"cert",
+		4, signature, &requested));
+	ck_assert_str_eq(seen.line, "POST https://[::1]:8444/v1/erasures");
+	ck_assert_ptr_nonnull(strstr(seen.body, "\"bytes\":\"Ynl0ZXM=\""));
+	ck_ok(kms_admin_erase_sign(
+		client, ID_1, 1, (const uint8_t *)"spki", 4, signature, &cancelled));
+	ck_assert_str_eq(seen.line, "POST https://[::1]:8444/v1/erasures/" ID_1 "/cancel");
+	ck_ok(kms_admin_erase_certificate(client, ID_1, &saved));
+	ck_assert_str_eq(seen.line, "GET https://[::1]:8444/v1/erasures/" ID_1 "/certificate");
+}
+END_TEST
+
+START_TEST(erasures_are_checked_before_they_are_sent)
+{
+	KMS_AUTO(kms_client) client = NULL;
+	char *json = NULL;
+	static uint32_t versions[LIMIT_ERASE_VERSIONS + 1];
+	const uint8_t signature[MODEL_SIGNATURE] = {0};
+	const uint8_t *some = signature;
+	const struct kms_erase_plan wrong[] = {
+		{0, ID_1, NULL, 0, 0, 0, 1},                    /* no scope */
+		{KMS_ERASE_TENANT + 1, ID_1, NULL, 0, 0, 0, 1}, /* past the last */
+		{KMS_ERASE_VERSIONS, ID_1, NULL, 0, 0, 0, 1},   /* of none */
+		{KMS_ERASE_VERSIONS, ID_1, NULL, 1, 0, 0, 1},   /* nowhere */
+		{KMS_ERASE_KEY, ID_1, versions, 1, 0, 0, 1},    /* all of it, and one of it */
+		{KMS_ERASE_KEY, ID_1, NULL, 0, 1, 0, 1},        /* a wipe for one key */
+		{KMS_ERASE_KEY, "../" ID_1, NULL, 0, 0, 0, 1},
+		{KMS_ERASE_KEY, NULL, NULL, 0, 0, 0, 1},
+	};
+	const struct kms_erase_plan many = {
+		KMS_ERASE_VERSIONS, ID_1, versions, LIMIT_ERASE_VERSIONS + 1, 0, 0, 1};
+	ck_ok(open_profile(URLS WHO, &client));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		ck_code(kms_admin_erase_plan(client, &wrong[i], &json), ARGUMENT);
+	}
+	ck_code(kms_admin_erase_plan(client, NULL, &json), ARGUMENT);
+	ck_code(kms_admin_erase_plan(client, &many, &json), TOO_LARGE);
+	ck_code(kms_admin_erase_request(
+			client, some, LIMIT_ERASE_BYTES + 1, some, 1, signature, &json),
+		TOO_LARGE);
+	ck_code(kms_admin_erase_request(client, some, 1, NULL, 0, signature, &json), ARGUMENT);
+	ck_code(kms_admin_erase_sign(client, ID_1, 0, NULL, 0, signature, &json), ARGUMENT);
+	ck_code(kms_admin_erase_sign(client, "x", 0, some, 1, signature, &json), ARGUMENT);
+	ck_assert_uint_eq(seen.calls, 0);
+	ck_assert_ptr_null(json);
+}
+END_TEST
+
 START_TEST(a_problem_is_the_error_and_its_detail)
 {
 	KMS_AUTO(kms_client) client = NULL;
@@ -369,6 +434,8 @@ int main(void)
 	tcase_add_test(tests, a_context_holds_what_binds);
 	tcase_add_test(tests, management_sends_what_it_was_given);
 	tcase_add_test(tests, management_checks_before_it_sends);
+	tcase_add_test(tests, erasures_send_what_they_were_given);
+	tcase_add_test(tests, erasures_are_checked_before_they_are_sent);
 	tcase_add_test(tests, a_problem_is_the_error_and_its_detail);
 	tcase_add_test(tests, a_profile_without_that_face_says_so);
 	suite_add_tcase(suite, tests);
