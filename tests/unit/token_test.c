@@ -471,6 +471,42 @@ START_TEST(every_other_message)
 }
 END_TEST
 
+START_TEST(every_message_of_an_erasure)
+{
+	static struct model_erase_pins pins;
+	static struct tokmsg sample;
+	const struct kms_id id = sample_id(7);
+	const uint8_t signature[MODEL_SIGNATURE] = {1};
+	KMS_AUTO_BUF bytes = {0};
+	KMS_AUTO_BUF absence = {0};
+	open_up();
+	ck_ok(token_kek_hold(token, &id, true));
+	ck_ok(token_erase_pins(token, &pins));
+	ck_assert(pins.needed == 2 && pins.count == 3 && is_id(&pins.rows[2].approver, 0x93));
+	sample_msg(&sample, TOKMSG_ERASE_OPEN, false);
+	ck_ok(token_erase_open(token, sample.u.erase_open));
+	ck_assert_uint_eq(sample.u.erase_open->approval_count, 2); /* still the caller's */
+	ck_ok(token_erase_kek(token, &id, &id, &bytes, &absence));
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("destroyed")));
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&absence), kms_bytes_str("absent")));
+	kms_buf_free(&bytes);
+	ck_ok(token_erase_wipe(token, &id, &bytes));
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("signed bytes")));
+	kms_buf_free(&bytes);
+	ck_ok(token_erase_cancel(token, kms_bytes_str("bytes"), kms_bytes_str("key"),
+		(struct kms_bytes){0}, signature));
+	ck_ok(token_manifest_sign(token, kms_bytes_str("kmsd-bundle/1\n"), &bytes));
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("signed bytes")));
+	/* Past a limit nothing is sent, and the link lives on. */
+	sample.u.erase_open->approval_count = LIMIT_APPROVALS + 1;
+	ck_code(token_erase_open(token, sample.u.erase_open), TOO_LARGE);
+	tokmsg_clear(&sample);
+	struct token_state state;
+	token_state_get(token, &state);
+	ck_assert(state.up && state.links == 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("token");
@@ -492,6 +528,7 @@ int main(void)
 	tcase_add_test(tcase, a_hang_is_a_timeout_and_then_it_goes_on);
 	tcase_add_test(tcase, stopping_does_not_wait_for_a_greeting);
 	tcase_add_test(tcase, every_other_message);
+	tcase_add_test(tcase, every_message_of_an_erasure);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);

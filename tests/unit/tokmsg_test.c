@@ -148,6 +148,13 @@ START_TEST(values_that_no_field_may_have)
 	change_refused(TOKMSG_KEK_BEAR, false, bear_custody + 2, 0); /* no tokens */
 	change_refused(TOKMSG_KEK_LIST, true, first_kek_mark, 5);
 	change_refused(TOKMSG_USES_PENDING, true, CODE_AT + 2 + 8 + 7, 0); /* first use 0 */
+	change_refused(TOKMSG_KEK_HOLD, false, HEAD_BYTES + 16, 2);
+	change_refused(TOKMSG_ERASE_PINS, true, CODE_AT + 2, 4); /* more than there are keys */
+	sample_msg(&msg, TOKMSG_ERASE_PINS, true);
+	msg.u.erase_pins->needed = 4;
+	KMS_AUTO_BUF frame = {0};
+	ck_code(sample_frame(&msg, &frame), ARGUMENT);
+	tokmsg_clear(&msg);
 }
 END_TEST
 
@@ -286,6 +293,128 @@ START_TEST(limits_of_heads_and_frames)
 }
 END_TEST
 
+/* Patch the length of one field, of width bytes, to one past its limit. */
+static void length_refused(size_t at, size_t width, uint32_t length)
+{
+	KMS_AUTO_BUF frame = frame_of(&msg);
+	for (size_t i = 0; i < width; i++) {
+		frame.ptr[at + i] = (uint8_t)(length >> 8 * (width - 1 - i));
+	}
+	refused(&frame, KMS_CODE_TOO_LARGE);
+	tokmsg_clear(&msg);
+}
+
+/* Bytes that fill field up to its limit, and one more. */
+static uint8_t many[LIMIT_TOKMSG_BYTES + 1];
+static void bytes_limit(
+	enum tokmsg_type type, bool is_answer, struct kms_bytes *(*field)(void), size_t limit)
+{
+	sample_msg(&msg, type, is_answer);
+	*field() = (struct kms_bytes){many, limit};
+	fits();
+	sample_msg(&msg, type, is_answer);
+	*field() = (struct kms_bytes){many, limit + 1};
+	not_written();
+}
+#define FIELD(name, path)                                                                          \
+	static struct kms_bytes *name(void)                                                        \
+	{                                                                                          \
+		return &msg.u.path;                                                                \
+	}
+FIELD(order_erase, erase_open->erase)
+FIELD(order_certificate, erase_open->certificate)
+FIELD(order_spki, erase_open->approvals[1].spki)
+FIELD(order_entry, erase_open->entry)
+FIELD(order_checkpoint, erase_open->checkpoint)
+FIELD(order_late, erase_open->late)
+FIELD(cancel_erase, erase_cancel.erase)
+FIELD(cancel_spki, erase_cancel.spki)
+FIELD(cancel_certificate, erase_cancel.certificate)
+FIELD(erased_destroy, erased.destroy)
+FIELD(erased_absence, erased.absence)
+FIELD(manifest, manifest)
+
+START_TEST(limits_of_an_order)
+{
+	enum { NOTE_MAX = 8192 };
+	const size_t certificate_at = HEAD_BYTES + 4 + strlen("what dies");
+	const size_t approvals_at = certificate_at + 4 + strlen("a certificate") + 64;
+	const size_t approval = 16 + 2 + strlen("a public key") + 64;
+	const size_t entry_at = approvals_at + 1 + 2 * approval;
+	const size_t proof_at = entry_at + 4 + strlen("an entry") + 8;
+	const size_t checkpoint_at = proof_at + 1 + 2 * (size_t)32;
+	const struct {
+		struct kms_bytes *(*field)(void);
+		uint32_t limit;
+		size_t at, width; /* of its length */
+	} bytes[] = {
+		{order_erase, LIMIT_ERASE_BYTES, HEAD_BYTES, 4},
+		{order_certificate, LIMIT_CERT_PEM, certificate_at, 4},
+		{order_spki, LIMIT_SPKI_BYTES, approvals_at + 1 + approval + 16, 2},
+		{order_entry, LIMIT_ENTRY_BYTES, entry_at, 4},
+		{order_checkpoint, NOTE_MAX, checkpoint_at, 4},
+		{order_late, LIMIT_STATEMENT_BYTES, checkpoint_at + 4 + strlen("a note"), 2},
+	};
+	for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		bytes_limit(TOKMSG_ERASE_OPEN, false, bytes[i].field, bytes[i].limit);
+		sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+		length_refused(bytes[i].at, bytes[i].width, bytes[i].limit + 1);
+	}
+	sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+	msg.u.erase_open->approval_count = LIMIT_APPROVALS;
+	msg.u.erase_open->proof_count = 64;
+	fits();
+	sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+	msg.u.erase_open->approval_count = LIMIT_APPROVALS + 1;
+	not_written();
+	sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+	msg.u.erase_open->proof_count = 65;
+	not_written();
+	sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+	length_refused(approvals_at, 1, LIMIT_APPROVALS + 1);
+	sample_msg(&msg, TOKMSG_ERASE_OPEN, false);
+	length_refused(proof_at, 1, 65);
+}
+END_TEST
+
+START_TEST(limits_of_the_other_erasure_messages)
+{
+	const size_t spki_at = HEAD_BYTES + 4 + strlen("what would have died");
+	const size_t certificate_at = spki_at + 2 + strlen("a public key");
+	const size_t absence_at = CODE_AT + 2 + 2 + strlen("destroyed");
+	bytes_limit(TOKMSG_ERASE_CANCEL, false, cancel_erase, LIMIT_ERASE_BYTES);
+	bytes_limit(TOKMSG_ERASE_CANCEL, false, cancel_spki, LIMIT_SPKI_BYTES);
+	bytes_limit(TOKMSG_ERASE_CANCEL, false, cancel_certificate, LIMIT_CERT_PEM);
+	bytes_limit(TOKMSG_ERASE_KEK, true, erased_destroy, LIMIT_STATEMENT_BYTES);
+	bytes_limit(TOKMSG_ERASE_KEK, true, erased_absence, LIMIT_STATEMENT_BYTES);
+	bytes_limit(TOKMSG_MANIFEST_SIGN, false, manifest, LIMIT_MANIFEST_BYTES);
+	const struct {
+		enum tokmsg_type type;
+		bool is_answer;
+		size_t at, width;
+		uint32_t limit;
+	} lengths[] = {
+		{TOKMSG_ERASE_CANCEL, false, HEAD_BYTES, 4, LIMIT_ERASE_BYTES},
+		{TOKMSG_ERASE_CANCEL, false, spki_at, 2, LIMIT_SPKI_BYTES},
+		{TOKMSG_ERASE_CANCEL, false, certificate_at, 4, LIMIT_CERT_PEM},
+		{TOKMSG_ERASE_KEK, true, CODE_AT + 2, 2, LIMIT_STATEMENT_BYTES},
+		{TOKMSG_ERASE_KEK, true, absence_at, 2, LIMIT_STATEMENT_BYTES},
+		{TOKMSG_MANIFEST_SIGN, false, HEAD_BYTES, 4, LIMIT_MANIFEST_BYTES},
+		{TOKMSG_ERASE_PINS, true, CODE_AT + 2 + 1, 1, LIMIT_APPROVALS},
+	};
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		sample_msg(&msg, lengths[i].type, lengths[i].is_answer);
+		length_refused(lengths[i].at, lengths[i].width, lengths[i].limit + 1);
+	}
+	sample_msg(&msg, TOKMSG_ERASE_PINS, true);
+	msg.u.erase_pins->count = LIMIT_APPROVALS;
+	fits();
+	sample_msg(&msg, TOKMSG_ERASE_PINS, true);
+	msg.u.erase_pins->count = LIMIT_APPROVALS + 1;
+	not_written();
+}
+END_TEST
+
 START_TEST(bytes_of_a_call_and_its_answer)
 {
 	sample_msg(&msg, TOKMSG_CALL, false);
@@ -314,6 +443,8 @@ int main(void)
 	tcase_add_test(tcase, limits_of_uses);
 	tcase_add_test(tcase, limits_of_lists);
 	tcase_add_test(tcase, limits_of_heads_and_frames);
+	tcase_add_test(tcase, limits_of_an_order);
+	tcase_add_test(tcase, limits_of_the_other_erasure_messages);
 	tcase_add_test(tcase, bytes_of_a_call_and_its_answer);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
