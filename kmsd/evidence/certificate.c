@@ -314,7 +314,7 @@ static void set_events(const struct facts *facts, struct doc *certificate)
 		set_seq(row, "seq", facts->events[i].seq);
 		doc_set_hash(row, "leaf", &facts->events[i].leaf);
 	}
-	doc_set_int(certificate, "requested", facts->erasure->requested_unix_ms);
+	doc_set_int(certificate, "requested", facts->requested_unix_ms);
 	doc_set_int(certificate, "not_before", facts->erase->not_before_unix_s * 1000);
 	doc_set_int(certificate, "expires", facts->erase->expires_unix_s * 1000);
 	set_number_or_null(certificate, "executed", facts->executed_unix_ms);

@@ -45,8 +45,9 @@ struct facts {
 	struct facts_event *events; /* by seq */
 	struct facts_wipe wipes[LIMIT_TOKENS];
 	size_t seq_count;
-	uint64_t *seqs;           /* of the events and the keys' chains, ascending, each once */
-	struct kms_id executor;   /* who executed; zero: there is no intent */
+	uint64_t *seqs;         /* of the events and the keys' chains, ascending, each once */
+	struct kms_id executor; /* who executed; zero: there is no intent */
+	int64_t requested_unix_ms;
 	int64_t executed_unix_ms; /* of the last result; 0: none */
 	bool finished;            /* the final entry is there */
 	uint32_t absent, canary_failed;

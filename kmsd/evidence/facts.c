@@ -293,6 +293,8 @@ static kms_err take_event(struct facts *facts, const struct model_entry *entry)
 		facts->finished = true;
 		break;
 	case MODEL_CHANGE_ERASE_REQUEST:
+		facts->requested_unix_ms = reading->head.unix_ms;
+		break;
 	case MODEL_CHANGE_ERASE_APPROVE:
 	case MODEL_CHANGE_ERASE_CANCEL:
 		break;

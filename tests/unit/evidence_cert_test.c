@@ -191,6 +191,7 @@ START_TEST(what_it_says_of_a_whole_erasure)
 	ck_assert_uint_eq(json_array_size(json_object_get(key, "versions")), 2);
 	ck_assert_int_eq(number(key, "created_seq"), 1);
 	ck_assert_int_eq(number(key, "destroyed_seq"), 12);
+	ck_assert_int_eq(number(cert, "requested"), 1795251606000); /* its entry's */
 	ck_assert_int_eq(number(cert, "executed"), 1795251612000);
 	ck_assert_int_eq(number(cert, "approvals_needed"), 2);
 	ck_assert_int_eq(number(json_object_get(cert, "verification"), "absent"), 2);
