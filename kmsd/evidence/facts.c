@@ -242,18 +242,33 @@ static void entries_free(struct model_entry *rows, size_t count)
 	free(rows);
 }
 
-static kms_err read_chain(struct facts *facts, struct facts_key *key)
+/* One page of the chain; *from goes behind it, and there is no more when *ret_count is 0. */
+static kms_err read_page(
+	struct facts *facts, struct facts_key *key, uint64_t *from, size_t *ret_count)
 {
 	struct model_entry *rows = NULL;
 	size_t count = 0;
-	KMS_TRY(store_entries_of_key(
-		facts->parts->store, &key->id, LIMIT_BUNDLE_FILES, &rows, &count));
+	KMS_TRY(store_entries_of_key_from(
+		facts->parts->store, &key->id, *from, LIMIT_ENTRIES_PAGE, &rows, &count));
 	kms_err err = KMS_OK;
-	for (size_t i = 0; kms_is_ok(err) && i < count && rows[i].seq < facts->before; i++) {
-		err = take_chain_entry(facts, key, &rows[i]);
+	size_t taken = 0;
+	while (kms_is_ok(err) && taken < count && rows[taken].seq < facts->before) {
+		err = take_chain_entry(facts, key, &rows[taken]);
+		*from = rows[taken++].seq + 1;
 	}
 	entries_free(rows, count);
+	*ret_count = taken;
 	return err;
+}
+
+static kms_err read_chain(struct facts *facts, struct facts_key *key)
+{
+	uint64_t from = 0;
+	size_t count = 1;
+	while (count > 0) {
+		KMS_TRY(read_page(facts, key, &from, &count));
+	}
+	return KMS_OK;
 }
 
 /* ---- the erasure's own entries ---- */

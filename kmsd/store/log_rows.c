@@ -68,13 +68,20 @@ kms_err store_entries_get(struct store *store, const struct kms_id *tenant, uint
 kms_err store_entries_of_key(struct store *store, const struct kms_id *key, uint32_t limit,
 	struct model_entry **ret_rows, size_t *ret_count)
 {
+	return store_entries_of_key_from(store, key, 0, limit, ret_rows, ret_count);
+}
+
+kms_err store_entries_of_key_from(struct store *store, const struct kms_id *key, uint64_t from,
+	uint32_t limit, struct model_entry **ret_rows, size_t *ret_count)
+{
 	STORE_AUTO_QUERY query = {0};
 	void *rows = NULL;
 	KMS_TRY(store_query_read(store,
 		"SELECT seq, leaf, bytes FROM entry WHERE logical_key = :key"
-		" ORDER BY seq LIMIT :limit",
+		" AND seq >= :from ORDER BY seq LIMIT :limit",
 		&query));
 	store_query_id(&query, ":key", key);
+	store_query_uint(&query, ":from", from);
 	store_query_int(&query, ":limit", limit < LIMIT_ENTRIES_PAGE ? limit : LIMIT_ENTRIES_PAGE);
 	KMS_TRY(store_query_list(
 		&query, sizeof(struct model_entry), read_entry, clear_entry, &rows, ret_count));

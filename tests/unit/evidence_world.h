@@ -381,8 +381,9 @@ kms_err store_entries_get(struct store *store, const struct kms_id *tenant, uint
 	return KMS_OK;
 }
 
-kms_err store_entries_of_key(struct store *store, const struct kms_id *key, uint32_t limit,
-	struct model_entry **ret_rows, size_t *ret_count)
+/* Pages of three, so that a chain has several. */
+kms_err store_entries_of_key_from(struct store *store, const struct kms_id *key, uint64_t from,
+	uint32_t limit, struct model_entry **ret_rows, size_t *ret_count)
 {
 	struct kms_id wanted = id(KEY);
 	(void)store;
@@ -391,7 +392,7 @@ kms_err store_entries_of_key(struct store *store, const struct kms_id *key, uint
 	*ret_rows = calloc(log_count, sizeof(**ret_rows));
 	*ret_count = 0;
 	for (size_t i = 0; i < log_count; i++) {
-		if (log_entries[i].of_key) {
+		if (log_entries[i].of_key && i >= from && *ret_count < 3) {
 			struct model_entry *row = &(*ret_rows)[(*ret_count)++];
 			row->seq = i;
 			row->leaf = log_entries[i].leaf;

@@ -709,6 +709,10 @@ START_TEST(entries_are_shown_to_their_tenant)
 	ck_assert_uint_eq(rows[0].seq, 1);
 	ck_assert_uint_eq(rows[1].seq, 3);
 	free_entries(rows, count);
+	OK(store_entries_of_key_from(store, &key, 2, 10, &rows, &count));
+	ck_assert_uint_eq(count, 1);
+	ck_assert_uint_eq(rows[0].seq, 3);
+	free_entries(rows, count);
 
 	struct store_tx *tx = NULL;
 	uint64_t seq = 0;
