@@ -7,6 +7,8 @@
 #include "service_int.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +20,10 @@ enum subject {
 	ABOUT_TOKEN,
 	ABOUT_TOKENS,
 	ABOUT_KEY,
-	ABOUT_DATASET
+	ABOUT_DATASET,
+	ABOUT_ERASURE,
+	ABOUT_WISH,  /* what an erasure would be about */
+	ABOUT_SIGNED /* the same, in the bytes of its request */
 };
 
 static const struct {
@@ -51,6 +56,14 @@ static const struct {
 	[MODEL_OP_LEDGER_HEAD] = {lists_head, ABOUT_NOTHING},
 	[MODEL_OP_LEDGER_ENTRIES] = {lists_entries, ABOUT_NOTHING},
 	[MODEL_OP_LEDGER_USES] = {lists_uses, ABOUT_NOTHING},
+	[MODEL_OP_ERASE_PLAN] = {erase_plan, ABOUT_WISH},
+	[MODEL_OP_ERASE_REQUEST] = {erase_request, ABOUT_SIGNED},
+	[MODEL_OP_ERASE_LIST] = {erase_list, ABOUT_NOTHING},
+	[MODEL_OP_ERASE_SHOW] = {erase_show, ABOUT_ERASURE},
+	[MODEL_OP_ERASE_APPROVE] = {approve_run, ABOUT_ERASURE},
+	[MODEL_OP_ERASE_CANCEL] = {approve_cancel, ABOUT_ERASURE},
+	[MODEL_OP_ERASE_EXECUTE] = {execute_run, ABOUT_ERASURE},
+	[MODEL_OP_ERASE_CERTIFICATE] = {certify_run, ABOUT_ERASURE},
 };
 
 /* The id that the request names; the union's members differ by operation. */
@@ -64,6 +77,9 @@ static const struct kms_id *id_of(const struct model_request *request)
 	}
 	if (request->op == MODEL_OP_DATASET_ADD) {
 		return &request->u.dataset_add.key;
+	}
+	if (request->op == MODEL_OP_ERASE_APPROVE || request->op == MODEL_OP_ERASE_CANCEL) {
+		return &request->u.erase_sign.id;
 	}
 	return &request->u.id;
 }
@@ -91,6 +107,29 @@ static kms_err find_tokens(
 	}
 	*ret_tenant = token.tenant;
 	return KMS_OK;
+}
+
+static kms_err find_erasure(struct store *store, const struct kms_id *id, struct kms_id *ret_tenant)
+{
+	struct model_erasure erasure;
+	KMS_TRY(store_erasure_get(store, id, &erasure));
+	*ret_tenant = erasure.tenant;
+	model_erasure_free(&erasure);
+	return KMS_OK;
+}
+
+/* Both the tenant that the bytes name and the thing's own have to be the asker's. */
+static kms_err find_signed(
+	struct service *service, struct service_ask *ask, struct kms_id *ret_tenant)
+{
+	KMS_AUTO(format_erase) erase = NULL;
+	KMS_TRY(format_erase_read(kms_buf_bytes(&ask->request->u.erase_request.bytes), &erase));
+	if (!kms_id_equal(&erase->tenant, &ask->who->tenant)) {
+		*ret_tenant = erase->tenant;
+		return KMS_OK;
+	}
+	const struct model_erase_target target = {.scope = erase->scope, .subject = erase->subject};
+	return erase_subject(service, ask, &target, ret_tenant);
 }
 
 /* Whose thing is it? Fills ask->key when it is a key. */
@@ -129,8 +168,38 @@ static kms_err find_subject(
 		KMS_TRY(store_dataset_get(store, id, &dataset));
 		*ret_tenant = dataset.tenant;
 		return KMS_OK;
+	case ABOUT_ERASURE:
+		return find_erasure(store, id, ret_tenant);
+	case ABOUT_WISH:
+		return erase_subject(service, ask, &ask->request->u.erase_plan.target, ret_tenant);
+	case ABOUT_SIGNED:
+		return find_signed(service, ask, ret_tenant);
 	}
 	return KMS_ERR(INTERNAL);
+}
+
+kms_err service_refuse(const struct service_ask *ask, kms_err err, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(ask->detail, LIMIT_REASON + 1, format, args);
+	va_end(args);
+	return err;
+}
+
+/* What an erasure names is neither used nor awaited: it is gone, or about to be. */
+static kms_err admit_use(struct service *service, struct service_ask *ask, kms_err decided)
+{
+	bool allowed = kms_is_ok(decided), named = !kms_id_is_zero(&ask->key.erasure);
+	bool gone = ask->key.state == MODEL_STATE_DESTROYED ||
+		    ask->key.state == MODEL_STATE_DESTROYED_COMPROMISED;
+	if (kms_is(decided, KMS_CODE_KEY_STATE) && named && gone) {
+		return erase_refuse_use(service, ask);
+	}
+	if (allowed && named) {
+		return KMS_ERR(KEY_STATE);
+	}
+	return allowed ? holds_admit(service, &ask->key, &ask->held) : decided;
 }
 
 static kms_err decide(struct service *service, struct service_ask *ask)
@@ -154,12 +223,14 @@ static kms_err decide(struct service *service, struct service_ask *ask)
 		kms_log(KMS_LOG_INFO, "denied %s by %s: %s", model_op_text(ask->request->op),
 			answer.rule, answer.text);
 	}
-	return answer.allowed ? KMS_OK : kms_err_from_code((unsigned)answer.code);
+	kms_err err = answer.allowed ? KMS_OK : kms_err_from_code((unsigned)answer.code);
+	return model_op_is_use(ask->request->op) ? admit_use(service, ask, err) : err;
 }
 
 static bool is_outage(kms_err err)
 {
-	return kms_is(err, KMS_CODE_STORE) || kms_is(err, KMS_CODE_NO_MEMORY);
+	return kms_is(err, KMS_CODE_STORE) || kms_is(err, KMS_CODE_NO_MEMORY) ||
+	       kms_is(err, KMS_CODE_TOKEN_DOWN);
 }
 
 /* One record of a request that was refused as a whole. */
@@ -178,6 +249,12 @@ static kms_err record_denial(struct service *service, const struct service_ask *
 	return ledger_deny(service->parts.ledger, &ask->who->tenant, &denial, 1);
 }
 
+static bool is_about_erasure(enum model_op op)
+{
+	return rows[op].about == ABOUT_ERASURE || rows[op].about == ABOUT_WISH ||
+	       rows[op].about == ABOUT_SIGNED;
+}
+
 kms_err service_call(struct service *service, const struct model_principal *who,
 	enum model_face face, const struct model_request *request, struct model_answer **ret_answer,
 	char ret_detail[LIMIT_REASON + 1])
@@ -194,6 +271,7 @@ kms_err service_call(struct service *service, const struct model_principal *who,
 	}
 	ask->who = who;
 	ask->request = request;
+	ask->detail = ret_detail;
 	answer->op = request->op;
 	kms_err err = decide(service, ask);
 	if (is_outage(err)) {
@@ -203,7 +281,11 @@ kms_err service_call(struct service *service, const struct model_principal *who,
 		KMS_TRY(record_denial(service, ask, err));
 		return err;
 	}
-	KMS_TRY(rows[request->op].run(service, ask, answer));
+	err = rows[request->op].run(service, ask, answer);
+	if (kms_is(err, KMS_CODE_DENIED) && is_about_erasure(request->op)) {
+		KMS_TRY(record_denial(service, ask, err)); /* a signature or a person */
+	}
+	KMS_TRY(err);
 	*ret_answer = kms_take(&answer);
 	return KMS_OK;
 }
@@ -244,11 +326,17 @@ kms_err service_start(const struct service_parts *parts, struct service **ret_se
 	}
 	service->parts = *parts;
 	(void)pthread_mutex_init(&service->lock, NULL);
+	(void)pthread_mutex_init(&service->certificates, NULL);
 	pthread_condattr_t attr;
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&service->changed, &attr);
 	(void)pthread_condattr_destroy(&attr);
+	service->settled = calloc(token_count(parts->tokens) + 1, sizeof(*service->settled));
+	if (service->settled == NULL) {
+		return KMS_ERR(NO_MEMORY);
+	}
+	KMS_TRY(holds_load(service));
 	if (pthread_create(&service->recovery, NULL, recover_run, service) != 0) {
 		return KMS_ERR(NO_MEMORY);
 	}
@@ -271,6 +359,9 @@ void service_free(struct service **service)
 		(void)pthread_join(s->recovery, NULL);
 	}
 	sessions_free_all(s);
+	holds_free_all(s);
+	free(s->settled);
+	(void)pthread_mutex_destroy(&s->certificates);
 	(void)pthread_cond_destroy(&s->changed);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);

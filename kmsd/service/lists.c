@@ -176,14 +176,6 @@ static kms_err fill_size(struct service *service, struct model_answer *answer)
 		service->parts.ledger, &answer->u.entries.size, &signed_size, &checkpoint);
 }
 
-kms_err lists_history(
-	struct service *service, const struct service_ask *ask, struct model_answer *answer)
-{
-	KMS_TRY(fill_size(service, answer));
-	return store_entries_of_key(service->parts.store, &ask->key.id, LIMIT_LIST_PAGE,
-		&answer->u.entries.rows, &answer->u.entries.count);
-}
-
 kms_err lists_entries(
 	struct service *service, const struct service_ask *ask, struct model_answer *answer)
 {

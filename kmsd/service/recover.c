@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * After each new link to a kms-tokend, store and token are brought to agree, by the ledger's word:
- * KEKs whose birth is recorded are committed, those whose making was cut off are given up, and
- * what should not be is an alarm. Runs in one thread of kmsd.
+ * what an erasure names is held, KEKs whose birth is recorded are committed, those whose making was
+ * cut off are given up, erasures that were begun go on, and what should not be is an alarm. Runs in
+ * one thread of kmsd.
  */
 #include "service_int.h"
+
+#include "record.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,7 +37,7 @@ static kms_err record_boot(
 	return ledger_change(service->parts.ledger, change, &seq);
 }
 
-static kms_err alarm_about(struct service *service, const struct model_token *row,
+kms_err recover_alarm(struct service *service, const struct model_token *row,
 	const struct kms_id *key, const char *text)
 {
 	struct model_change *change KMS_AUTO_FREE = calloc(1, sizeof(*change));
@@ -79,6 +82,8 @@ struct books {
 	size_t live_count;
 	struct model_kek *given_up;
 	size_t given_up_count;
+	struct model_kek *destroyed;
+	size_t destroyed_count;
 };
 
 static int compare_kek(const void *a, const void *b)
@@ -111,13 +116,52 @@ static kms_err is_live_now(
 	return KMS_OK;
 }
 
+/* Is there an alarm with this text about this key already? */
+static kms_err was_said(
+	struct service *service, const struct kms_id *key, const char *text, bool *ret_said)
+{
+	struct model_change *change KMS_AUTO_FREE = calloc(1, sizeof(*change));
+	struct record_head *head KMS_AUTO_FREE = calloc(1, sizeof(*head));
+	struct model_entry *rows KMS_AUTO_FREE = NULL;
+	size_t count = 0;
+	kms_err err = KMS_OK;
+	if (change == NULL || head == NULL) {
+		return KMS_ERR(NO_MEMORY);
+	}
+	KMS_TRY(store_entries_of_key(
+		service->parts.store, key, LIMIT_KEY_VERSIONS * 10, &rows, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (kms_is_ok(err)) {
+			err = record_entry_read(kms_buf_bytes(&rows[i].bytes), head, change);
+		}
+		if (kms_is_ok(err)) {
+			*ret_said = *ret_said || (change->type == MODEL_CHANGE_ALARM &&
+							 strcmp(change->u.alarm.text, text) == 0);
+			model_change_free(change);
+		}
+		kms_buf_free(&rows[i].bytes);
+	}
+	return err;
+}
+
+/* A restored copy stays where it is: it is said once for each KEK, not at each look. */
+static kms_err alarm_once(struct service *service, const struct model_token *row,
+	const struct model_held_kek *kek, const char *what)
+{
+	char text[LIMIT_REASON + 1], id[KMS_ID_TEXT];
+	bool said = false;
+	(void)snprintf(
+		text, sizeof(text), "%s; it is not used: %s", what, kms_id_text(&kek->kek, id));
+	KMS_TRY(was_said(service, &kek->key, text, &said));
+	return said ? KMS_OK : recover_alarm(service, row, &kek->key, text);
+}
+
 /* One KEK that the token has, against the books. */
 static kms_err settle(struct service *service, struct token *token, const struct model_token *row,
 	const struct books *books, const struct model_held_kek *kek)
 {
 	if (kek->life == MODEL_HELD_REAPPEARED) {
-		return alarm_about(service, row, &kek->key,
-			"an erased KEK has reappeared in the token; it is not used");
+		return alarm_once(service, row, kek, "an erased KEK is in the token again");
 	}
 	if (kek->life == MODEL_HELD_ERASING || kek->life == MODEL_HELD_DESTROYED) {
 		return KMS_OK; /* its result is the erasure's to record */
@@ -126,13 +170,17 @@ static kms_err settle(struct service *service, struct token *token, const struct
 	if (in(books->live, books->live_count, &kek->kek)) {
 		return committed ? KMS_OK : token_kek_commit(token, &kek->kek);
 	}
+	if (in(books->destroyed, books->destroyed_count, &kek->kek)) {
+		KMS_TRY(token_kek_hold(token, &kek->kek, true));
+		return alarm_once(service, row, kek, "the token holds a KEK that was erased");
+	}
 	if (committed) {
 		bool live = true;
 		if (books->fresh) {
 			KMS_TRY(is_live_now(service, kek, &live));
 		}
 		return live ? KMS_OK
-			    : alarm_about(service, row, &kek->key,
+			    : recover_alarm(service, row, &kek->key,
 				      "the token has a committed KEK that the ledger does "
 				      "not know as live");
 	}
@@ -142,17 +190,25 @@ static kms_err settle(struct service *service, struct token *token, const struct
 	return KMS_OK; /* being made right now */
 }
 
+bool recover_is_outage(kms_err err)
+{
+	static const enum kms_code outages[] = {KMS_CODE_TOKEN_DOWN, KMS_CODE_TIMEOUT,
+		KMS_CODE_LEDGER, KMS_CODE_STORE, KMS_CODE_NO_MEMORY};
+	for (size_t i = 0; i < sizeof(outages) / sizeof(outages[0]); i++) {
+		if (kms_is(err, outages[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Did kms-tokend answer, and refuse this one KEK? The others are settled all the same, and it is
  * tried again with the next look at everything. */
 static bool is_its_own(const struct model_held_kek *kek, kms_err err)
 {
-	static const enum kms_code outages[] = {KMS_CODE_TOKEN_DOWN, KMS_CODE_TIMEOUT,
-		KMS_CODE_LEDGER, KMS_CODE_STORE, KMS_CODE_NO_MEMORY};
 	char text[KMS_ID_TEXT];
-	for (size_t i = 0; i < sizeof(outages) / sizeof(outages[0]); i++) {
-		if (kms_is(err, outages[i])) {
-			return false;
-		}
+	if (recover_is_outage(err)) {
+		return false;
 	}
 	kms_log(KMS_LOG_ERROR, "KEK %s cannot be committed or given up now: %s",
 		kms_id_text(&kek->kek, text), kms_err_text(err));
@@ -183,7 +239,7 @@ static kms_err settle_all(struct service *service, struct token *token,
 	static const struct kms_id none;
 	return met == books->live_count || !books->fresh
 		       ? KMS_OK
-		       : alarm_about(service, row, &none,
+		       : recover_alarm(service, row, &none,
 				 "the token lacks a KEK that the ledger knows as live");
 }
 
@@ -199,10 +255,15 @@ static kms_err compare_keks(
 			&books.given_up, &books.given_up_count);
 	}
 	if (kms_is_ok(err)) {
+		err = store_kek_of_token(service->parts.store, &row->id, MODEL_KEK_DESTROYED,
+			&books.destroyed, &books.destroyed_count);
+	}
+	if (kms_is_ok(err)) {
 		err = settle_all(service, token, row, &books);
 	}
 	free(books.live);
 	free(books.given_up);
+	free(books.destroyed);
 	return err;
 }
 
@@ -216,7 +277,29 @@ static kms_err recover_token(struct service *service, struct token *token, bool 
 	}
 	KMS_TRY(store_token_get(service->parts.store, token_id(token), &row));
 	KMS_TRY(record_boot(service, &row, &state));
-	return kms_id_is_zero(&row.tenant) ? KMS_OK : compare_keks(service, token, &row, fresh);
+	if (kms_id_is_zero(&row.tenant)) {
+		return KMS_OK;
+	}
+	if (fresh) {
+		KMS_TRY(holds_resend(service, token, &row));
+	}
+	return compare_keks(service, token, &row, fresh);
+}
+
+/* Erasures that were begun, as far as this token comes with them now. */
+static void go_on(struct service *service, struct token *token, bool fresh)
+{
+	static const struct kms_id nobody;
+	struct model_erasure *rows KMS_AUTO_FREE = NULL;
+	size_t count;
+	if (!kms_is_ok(store_erasure_open(service->parts.store, &rows, &count))) {
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		/* It says by itself what failed; the next look goes on. */
+		KMS_IGNORE(go_on_run(service, &rows[i].id, token_id(token), &nobody, fresh));
+		model_erasure_free(&rows[i]);
+	}
 }
 
 /* Returns true when it is time to stop. */
@@ -236,26 +319,50 @@ static bool pause_for(struct service *service, int ms)
 	return stopping;
 }
 
+static uint64_t settled(struct service *service, size_t i)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	uint64_t links = service->settled[i];
+	(void)pthread_mutex_unlock(&service->lock);
+	return links;
+}
+
+/* Unless it came apart again meanwhile. */
+static void settle_at(struct service *service, size_t i, uint64_t before, uint64_t links)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	if (service->settled[i] == before) {
+		service->settled[i] = links;
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+/* Once after each link, and again where the last try failed half-way. */
+static void look_at(struct service *service, size_t i, bool all)
+{
+	struct token *token = token_at(service->parts.tokens, i);
+	struct token_state state;
+	uint64_t before = settled(service, i);
+	token_state_get(token, &state);
+	bool fresh = state.links != before;
+	if (!state.up || (!fresh && !all)) {
+		return;
+	}
+	kms_err err = recover_token(service, token, fresh);
+	if (kms_is_ok(err)) {
+		settle_at(service, i, before, state.links);
+		go_on(service, token, fresh);
+	}
+}
+
 void *recover_run(void *arg)
 {
 	struct service *service = arg;
-	size_t count = token_count(service->parts.tokens);
-	uint64_t *done KMS_AUTO_FREE = calloc(count + 1, sizeof(*done));
-	if (done == NULL) {
-		kms_abort(__FILE__, __LINE__, "no memory for recovery at start");
-	}
 	int64_t all_ms = kms_monotonic_ms();
 	do {
 		bool all = kms_monotonic_ms() - all_ms > ALL_EVERY_MS;
-		for (size_t i = 0; i < count; i++) {
-			struct token *token = token_at(service->parts.tokens, i);
-			struct token_state state;
-			token_state_get(token, &state);
-			/* Once after each link, and again where the last try failed half-way. */
-			if (state.up && (state.links != done[i] || all)) {
-				kms_err err = recover_token(service, token, state.links != done[i]);
-				done[i] = kms_is_ok(err) ? state.links : done[i];
-			}
+		for (size_t i = 0; i < token_count(service->parts.tokens); i++) {
+			look_at(service, i, all);
 		}
 		all_ms = all ? kms_monotonic_ms() : all_ms;
 	} while (!pause_for(service, LOOK_EVERY_MS));

@@ -65,7 +65,11 @@ static kms_err check_state_again(struct service *service, const struct service_a
 {
 	struct model_key key;
 	KMS_TRY(store_key_get(service->parts.store, &ask->key.id, &key));
-	return model_state_allows(key.state, ask->request->op) ? KMS_OK : KMS_ERR(KEY_STATE);
+	/* Of versions that an erasure came to name meanwhile nobody here knows which were used. */
+	bool named =
+		!kms_id_is_zero(&key.erasure) || (!ask->held && holds_has(service, &ask->key.id));
+	return model_state_allows(key.state, ask->request->op) && !named ? KMS_OK
+									 : KMS_ERR(KEY_STATE);
 }
 
 static bool guards(const struct model_key *key, const struct kms_id *token)
