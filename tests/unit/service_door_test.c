@@ -20,7 +20,6 @@ START_TEST(no_such_operation_or_the_wrong_face_is_not_found)
 	struct model_principal person = principal(STORAGE);
 	struct model_request asked = {.op = MODEL_OP_DATAKEY};
 	struct model_answer *answer = NULL;
-	char detail[LIMIT_REASON + 1];
 	FAILS(service_call(service, &person, MODEL_FACE_ADMIN, &asked, &answer, detail), NOT_FOUND);
 	asked.op = MODEL_OP_KEY_CREATE;
 	FAILS(service_call(service, &person, MODEL_FACE_DATA, &asked, &answer, detail), NOT_FOUND);

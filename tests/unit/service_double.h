@@ -44,6 +44,8 @@ enum {
 	STORAGE, /* tenant 1's principals */
 	STORAGE_TOO,
 	CUSTODIAN,
+	APPROVER,
+	APPROVER_TOO,
 	EXPIRED,
 	OTHER_STORAGE, /* tenant 2's */
 	OTHER_CUSTODIAN,
@@ -95,9 +97,31 @@ enum lie {
 	LIE_COUNT_,
 };
 
-/* A call of bear, commit or abandon, and what the store said of the KEK just then. */
+/* What the end of a KEK is said to be, and is not. */
+enum erase_lie {
+	ERASE_LIE_NONE,
+	ERASE_LIE_SIGNATURE, /* another token signed it */
+	ERASE_LIE_TYPE,
+	ERASE_LIE_TOKEN,
+	ERASE_LIE_TENANT,
+	ERASE_LIE_ERASURE,
+	ERASE_LIE_BYTES,
+	ERASE_LIE_KEY,
+	ERASE_LIE_VERSION,
+	ERASE_LIE_KEK,
+	ERASE_LIE_COMMITMENT,
+	ERASE_LIE_RV,
+	ERASE_LIE_CANARY,
+	ERASE_LIE_ABSENCE_KEK,
+	ERASE_LIE_ABSENCE_BYTES,
+	ERASE_LIE_MATCHED,
+	ERASE_LIE_COUNT_,
+};
+
+/* A call of bear, commit, abandon, hold, release, erase or cancel, and what the store said of the
+ * KEK just then. */
 struct heard {
-	char what; /* 'b', 'c', 'a' */
+	char what; /* 'b', 'c', 'a', 'h', 'r', 'e', 'x' */
 	struct kms_id kek;
 	enum model_kek_state state; /* 0: the store does not know it */
 };
@@ -130,6 +154,16 @@ struct token {
 	uint32_t item_at;
 	bool item_missing;
 	void (*during)(void); /* happens while a call is under way */
+	/* erasures */
+	struct model_erase_pins pins;
+	struct format_erase *erase; /* that is open */
+	struct kms_hash erase_hash;
+	uint32_t opened, order_approvals;
+	bool order_late;
+	enum erase_lie erase_lie;
+	enum kms_code pins_code, open_code, erase_code, hold_code;
+	bool not_initialised;
+	unsigned wipes;
 };
 enum { TOKENS = 4 };
 struct token_set {
@@ -409,6 +443,205 @@ kms_err token_kek_abandon(struct token *token, const struct kms_id *kek)
 	hear(token, 'a', kek);
 	settle_held(token, kek, false);
 	return KMS_OK;
+}
+
+/* ---- erasures ---- */
+
+kms_err token_kek_hold(struct token *token, const struct kms_id *kek, bool held)
+{
+	if (token->down || token->hold_code != KMS_CODE_OK) {
+		return token->down ? KMS_ERR(TOKEN_DOWN) : (kms_err){token->hold_code};
+	}
+	hear(token, held ? 'h' : 'r', kek);
+	return KMS_OK;
+}
+
+kms_err token_erase_pins(struct token *token, struct model_erase_pins *ret_pins)
+{
+	if (token->down || token->pins_code != KMS_CODE_OK) {
+		return token->down ? KMS_ERR(TOKEN_DOWN) : (kms_err){token->pins_code};
+	}
+	*ret_pins = token->pins;
+	return KMS_OK;
+}
+
+kms_err token_erase_open(struct token *token, const struct model_erase_order *order)
+{
+	if (token->down) {
+		return KMS_ERR(TOKEN_DOWN);
+	}
+	token->opened++;
+	token->order_approvals = order->approval_count;
+	token->order_late = order->late.len > 0;
+	ck_assert(memmem(order->entry.ptr, order->entry.len, "destroy.execute.intent", 22) != NULL);
+	ck_assert_uint_gt(order->checkpoint.len, 0);
+	if (token->open_code != KMS_CODE_OK && !token->order_late) {
+		return (kms_err){token->open_code};
+	}
+	format_erase_free(&token->erase);
+	OK(format_erase_read(order->erase, &token->erase));
+	return crypto_sha256_one(order->erase, &token->erase_hash);
+}
+
+static inline void sign_end(
+	struct token *token, const struct format_statement *statement, struct kms_buf *ret)
+{
+	KMS_AUTO_BUF part = {0};
+	uint8_t raw[CRYPTO_SIG_RAW];
+	const struct token *by = token->erase_lie != ERASE_LIE_SIGNATURE ? token
+				 : token == token_a                      ? token_b
+									 : token_a;
+	OK(format_statement_write(statement, &part));
+	OK(crypto_sign(by->signer, kms_buf_bytes(&part), raw));
+	KMS_AUTO_WRITER out = kms_writer_grow(LIMIT_STATEMENT_BYTES);
+	kms_write_bytes(&out, kms_buf_bytes(&part));
+	kms_write_fixed(&out, raw, sizeof(raw));
+	OK(kms_writer_take(&out, ret));
+}
+
+static inline void tell_erase_lie(
+	struct format_statement *s, struct format_erased *what, enum erase_lie lie)
+{
+	struct kms_id *const ids[ERASE_LIE_COUNT_] = {
+		[ERASE_LIE_TOKEN] = &s->token,
+		[ERASE_LIE_TENANT] = &s->tenant,
+		[ERASE_LIE_ERASURE] = &what->erasure,
+		[ERASE_LIE_KEY] = &what->key,
+		[ERASE_LIE_KEK] = &what->kek,
+	};
+	if (ids[lie] != NULL) {
+		ids[lie]->b[3] ^= 1;
+	}
+	what->erase.b[5] ^= lie == ERASE_LIE_BYTES ? 1 : 0;
+	what->commitment.b[5] ^= lie == ERASE_LIE_COMMITMENT ? 1 : 0;
+	what->version += lie == ERASE_LIE_VERSION ? 1 : 0;
+}
+
+static inline void state_end(struct token *token, const struct format_erase_kek *kek,
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence)
+{
+	enum erase_lie lie = token->erase_lie;
+	struct format_erased what = {.erasure = token->erase->erasure,
+		.erase = token->erase_hash,
+		.key = kek->key,
+		.version = kek->version,
+		.kek = kek->kek,
+		.commitment = kek->commitment};
+	struct format_statement s = {.type = FORMAT_STATEMENT_DESTROY,
+		.token = token->id,
+		.tenant = token->erase->tenant,
+		.unix_ms = kms_now_unix_ms()};
+	s.u.destroy = (struct format_destroy){.what = what,
+		.found = true,
+		.rv = lie == ERASE_LIE_RV ? 5 : 0,
+		.canary_before = true,
+		.canary_after = lie == ERASE_LIE_CANARY};
+	tell_erase_lie(&s, &s.u.destroy.what, lie);
+	if (lie == ERASE_LIE_TYPE) {
+		s.type = FORMAT_STATEMENT_ABSENCE;
+		s.u.absence = (struct format_absence){.what = what, .searched = 1};
+	}
+	sign_end(token, &s, ret_destroy);
+	s = (struct format_statement){.type = FORMAT_STATEMENT_ABSENCE,
+		.token = token->id,
+		.tenant = token->erase->tenant,
+		.unix_ms = kms_now_unix_ms()};
+	s.u.absence = (struct format_absence){.what = what,
+		.searched = 3,
+		.born = 1,
+		.matched = lie == ERASE_LIE_MATCHED ? 1 : 0};
+	s.u.absence.what.kek.b[3] ^= lie == ERASE_LIE_ABSENCE_KEK ? 1 : 0;
+	s.u.absence.what.erase.b[3] ^= lie == ERASE_LIE_ABSENCE_BYTES ? 1 : 0;
+	sign_end(token, &s, ret_absence);
+}
+
+static inline void set_life(
+	struct token *token, const struct kms_id *kek, enum model_held_life life)
+{
+	(void)pthread_mutex_lock(&token->lock);
+	for (uint32_t i = 0; i < token->held_count; i++) {
+		if (kms_id_equal(&token->held[i].kek, kek)) {
+			token->held[i].life = life;
+		}
+	}
+	(void)pthread_mutex_unlock(&token->lock);
+}
+
+kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const struct kms_id *kek,
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence)
+{
+	if (token->down) {
+		return KMS_ERR(TOKEN_DOWN);
+	}
+	if (token->erase == NULL || !kms_id_equal(&token->erase->erasure, erasure)) {
+		return KMS_ERR(NOT_FOUND);
+	}
+	hear(token, 'e', kek);
+	if (token->during != NULL) {
+		token->during();
+	}
+	if (token->erase_code != KMS_CODE_OK) {
+		return (kms_err){token->erase_code};
+	}
+	for (uint32_t i = 0; i < token->erase->kek_count; i++) {
+		if (kms_id_equal(&token->erase->keks[i].kek, kek)) {
+			state_end(token, &token->erase->keks[i], ret_destroy, ret_absence);
+			set_life(token, kek, MODEL_HELD_DESTROYED);
+			return KMS_OK;
+		}
+	}
+	return KMS_ERR(TOKEN_REFUSED);
+}
+
+kms_err token_erase_wipe(
+	struct token *token, const struct kms_id *erasure, struct kms_buf *ret_statement)
+{
+	if (token->down) {
+		return KMS_ERR(TOKEN_DOWN);
+	}
+	if (token->erase == NULL || !kms_id_equal(&token->erase->erasure, erasure)) {
+		return KMS_ERR(NOT_FOUND);
+	}
+	token->wipes++;
+	struct format_statement s = {.type = FORMAT_STATEMENT_WIPE,
+		.token = token->id,
+		.tenant = token->erase->tenant,
+		.unix_ms = kms_now_unix_ms(),
+		.u.wipe = {.erasure = *erasure,
+			.erase = token->erase_hash,
+			.destroyed = 1,
+			.initialised = !token->not_initialised,
+			.overwritten = true}};
+	sign_end(token, &s, ret_statement);
+	return KMS_OK;
+}
+
+kms_err token_erase_cancel(struct token *token, struct kms_bytes erase, struct kms_bytes spki,
+	struct kms_bytes certificate, const uint8_t signature[MODEL_SIGNATURE])
+{
+	static const struct kms_id none;
+	(void)erase, (void)spki, (void)certificate, (void)signature;
+	if (token->down) {
+		return KMS_ERR(TOKEN_DOWN);
+	}
+	hear(token, 'x', &none);
+	return KMS_OK;
+}
+
+/* A note over the manifest, as over a checkpoint. */
+kms_err token_manifest_sign(struct token *token, struct kms_bytes text, struct kms_buf *ret_note)
+{
+	uint8_t raw[CRYPTO_SIG_RAW];
+	KMS_AUTO_BUF der = {0};
+	KMS_AUTO_BUF line = {0};
+	KMS_TRY(crypto_sign(token->signer, text, raw));
+	KMS_TRY(crypto_sig_raw_to_der(raw, &der));
+	KMS_TRY(tlog_note_line(&token->vkey, kms_buf_bytes(&der), &line));
+	KMS_AUTO_WRITER note = kms_writer_grow(LIMIT_MANIFEST_BYTES);
+	kms_write_bytes(&note, text);
+	kms_write_text(&note, "\n");
+	kms_write_bytes(&note, kms_buf_bytes(&line));
+	return kms_writer_take(&note, ret_note);
 }
 
 kms_err token_kek_list(struct token *token, const struct kms_id *after,

@@ -13,6 +13,11 @@ static char path[96];
 static struct ledger *ledger;
 static struct policy *policy;
 static struct service *service;
+/* Where a test brings a CA and a custodian's certificate of its own. */
+static const char *tenant_ca;
+static bool has_custodian_spki;
+static struct kms_hash custodian_spki;
+static char detail[LIMIT_REASON + 1]; /* of the last call */
 
 /* With no link made yet, recovery looks at nothing: those tests that want it make the links. */
 static inline void make_token(struct token *token, unsigned n, const char *name)
@@ -47,12 +52,13 @@ static inline void fill_token(struct model_token *row, const struct token *token
 static inline struct model_principal principal(unsigned n)
 {
 	enum model_role role = n == CUSTODIAN || n == OTHER_CUSTODIAN ? MODEL_ROLE_CUSTODIAN
+			       : n == APPROVER || n == APPROVER_TOO   ? MODEL_ROLE_APPROVER
 			       : n == OPERATOR                        ? MODEL_ROLE_OPERATOR
 								      : MODEL_ROLE_STORAGE;
 	struct model_principal made = {.id = id(n),
 		.tenant = id(n >= OTHER_STORAGE ? OTHER_TENANT : TENANT),
 		.role = role,
-		.spki = hash(n),
+		.spki = n == CUSTODIAN && has_custodian_spki ? custodian_spki : hash(n),
 		.expires_unix_s = n == EXPIRED ? 1000 : 4000000000};
 	if (role == MODEL_ROLE_OPERATOR) {
 		made.tenant = (struct kms_id){{0}};
@@ -66,7 +72,11 @@ static inline void fill_tenant(struct model_tenant_set *tenant, unsigned n, unsi
 	tenant->tenant.id = id(n);
 	(void)snprintf(
 		tenant->tenant.label.text, sizeof(tenant->tenant.label.text), "tenant %u", n);
-	OK(kms_text(&tenant->tenant.ca_pem, "the CA of %u\n", n));
+	if (tenant_ca != NULL && n == TENANT) {
+		OK(kms_text(&tenant->tenant.ca_pem, "%s", tenant_ca));
+	} else {
+		OK(kms_text(&tenant->tenant.ca_pem, "the CA of %u\n", n));
+	}
 	tenant->principals = calloc(last - first + 1, sizeof(*tenant->principals));
 	for (unsigned i = first; i <= last; i++) {
 		tenant->principals[tenant->principal_count++] = principal(i);
@@ -158,6 +168,7 @@ static inline void tear_down(void)
 		token_uses_free(&set.tokens[i].queue);
 		crypto_signer_free(&set.tokens[i].signer);
 		kms_buf_free(&set.tokens[i].note);
+		format_erase_free(&set.tokens[i].erase);
 	}
 	for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
 		char name[128];
@@ -181,7 +192,6 @@ static inline kms_err call(unsigned who, struct model_request *asked, struct mod
 {
 	struct model_principal person = principal(who);
 	KMS_AUTO(model_answer) answer = NULL;
-	static char detail[LIMIT_REASON + 1];
 	kms_err err =
 		service_call(service, &person, model_op_face(asked->op), asked, &answer, detail);
 	ck_assert(kms_is_ok(err) == (answer != NULL));
