@@ -36,7 +36,7 @@ static const char style[] =
 	"font-weight:600;line-height:1.3}.grid td{border:.5pt solid #d5dce3}"
 	".grid thead{display:table-header-group}.grid tr{break-inside:avoid}"
 	"code{font:7.5pt/1.35 \"DejaVu Sans Mono\",\"Liberation Mono\",Consolas,monospace;"
-	"overflow-wrap:anywhere}"
+	"overflow-wrap:anywhere}.grid code{display:block;min-width:22mm}"
 	".sign td{height:9mm;border-bottom:.5pt solid #1a1d21}.sign th{width:58mm;height:9mm;"
 	"vertical-align:bottom;font-weight:500;color:#4a5561}.sign td{vertical-align:bottom}"
 	"section{break-inside:avoid}"
