@@ -55,6 +55,25 @@ static void check_versions(struct bundle *bundle, const struct cert_key *key)
 	}
 }
 
+/* And no version is named that was never made. */
+static void check_made(struct bundle *bundle, const struct cert_key *key)
+{
+	const struct evidence *evidence = bundle->evidence;
+	for (uint32_t i = 0; i < key->version_count; i++) {
+		bool made = false;
+		for (size_t j = 0; j < evidence->birth_count && !made; j++) {
+			made = evidence->births[j].version == key->versions[i] &&
+			       kms_id_equal(&evidence->births[j].key, &key->id);
+		}
+		if (!made) {
+			char text[KMS_ID_TEXT];
+			step_fail(bundle, 6, "key %s: version %u was never made",
+				"鍵 %s：版 %u は生成されていない", kms_id_text(&key->id, text),
+				key->versions[i]);
+		}
+	}
+}
+
 static void check_keys(struct bundle *bundle)
 {
 	const struct certificate *c = bundle->certificate;
@@ -70,6 +89,7 @@ static void check_keys(struct bundle *bundle)
 				"鍵 %s は署名対象にないか、順序が正しくない", text);
 		}
 		check_versions(bundle, key);
+		check_made(bundle, key);
 	}
 	for (uint32_t i = 0; i < erase->kek_count; i++) {
 		if (certificate_key(c, &erase->keks[i].key) == NULL) {
