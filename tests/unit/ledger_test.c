@@ -35,7 +35,7 @@ static void ok(kms_err err, const char *what, int line)
 #define OK(expr) ok(expr, #expr, __LINE__)
 #define FAILS(expr, name) ck_assert_str_eq(kms_err_name(expr), kms_err_name(KMS_ERR(name)))
 
-enum { TENANT = 1, PERSON = 2, TOKEN = 3, SYSTEM = 5 };
+enum { TENANT = 1, PERSON = 2, TOKEN = 3, SYSTEM = 5, APPROVER = 6 };
 
 static struct kms_id id(unsigned n)
 {
@@ -252,8 +252,13 @@ static void found(void)
 	first->tenant.id = id(TENANT);
 	(void)snprintf(first->tenant.label.text, sizeof(first->tenant.label.text), "secret name");
 	OK(kms_text(&first->tenant.ca_pem, "the CA\n"));
-	first->principals = calloc(1, sizeof(*first->principals));
-	first->principal_count = 1;
+	first->principals = calloc(2, sizeof(*first->principals));
+	first->principal_count = 2;
+	first->principals[1] = (struct model_principal){.id = id(APPROVER),
+		.tenant = id(TENANT),
+		.role = MODEL_ROLE_APPROVER,
+		.spki = hash(APPROVER),
+		.expires_unix_s = 2000000000};
 	first->principals[0] = (struct model_principal){.id = id(PERSON),
 		.tenant = id(TENANT),
 		.role = MODEL_ROLE_STORAGE,
@@ -838,6 +843,50 @@ START_TEST(the_head_is_signed_when_it_grew)
 }
 END_TEST
 
+/* Each entry, as it is stored, leads to the root of the checkpoint that covers it. */
+START_TEST(entries_are_proven_under_a_signed_checkpoint)
+{
+	uint64_t seq = 0, size = 0;
+	KMS_AUTO_BUF note = {0};
+	KMS_AUTO_BUF none = {0};
+	struct kms_bytes text;
+	struct tlog_checkpoint head;
+	struct tlog_proof proof;
+	for (unsigned i = 0; i < 6; i++) {
+		OK(say("once more", 0, &seq));
+	}
+	OK(ledger_covered(ledger, seq, 5000, &size, &note)); /* waits for the signer */
+	ck_assert_uint_gt(size, seq);
+	OK(tlog_note_open(kms_buf_bytes(&note), &sys->vkey, 1, &text));
+	OK(tlog_checkpoint_parse(text, &head));
+	ck_assert_uint_eq(head.size, size);
+	for (uint64_t i = 0; i < size; i++) {
+		KMS_AUTO_BUF entry = {0};
+		struct kms_hash leaf;
+		struct record_head said;
+		static struct model_change change;
+		OK(ledger_inclusion(ledger, i, size, &entry, &proof));
+		OK(tlog_leaf_hash(kms_buf_bytes(&entry), &leaf));
+		OK(tlog_check_inclusion(&leaf, i, size, &proof, &head.root));
+		OK(record_entry_read(kms_buf_bytes(&entry), &said, &change));
+		ck_assert_uint_eq(said.seq, i);
+		model_change_free(&change);
+	}
+	FAILS(ledger_inclusion(ledger, size, size, &none, &proof), NOT_FOUND);
+	FAILS(ledger_inclusion(ledger, 2, 2, &none, &proof), ARGUMENT);
+	ck_assert_ptr_null(none.ptr);
+
+	/* What is not signed yet is not handed out as if it were. */
+	sys->down = true;
+	OK(say("while nobody signs", 0, &seq));
+	FAILS(ledger_covered(ledger, seq, 1500, &size, &none), TIMEOUT);
+	ck_assert_ptr_null(none.ptr);
+	sys->down = false;
+	OK(ledger_covered(ledger, seq, 5000, &size, &none));
+	ck_assert_uint_gt(size, seq);
+}
+END_TEST
+
 START_TEST(commits_go_on_while_tokens_are_down_or_hang)
 {
 	uint64_t seq = 0, size = 0, signed_size = 0;
@@ -1062,6 +1111,198 @@ START_TEST(replay_finds_what_was_changed)
 }
 END_TEST
 
+/* ---- an erasure ---- */
+
+enum { KEY = 10, KEK = 20, ERASURE = 40, CERTIFICATE = 60 };
+
+static struct kms_buf statement_of(struct format_statement *statement)
+{
+	KMS_AUTO_BUF part = {0};
+	KMS_AUTO_WRITER writer = kms_writer_grow(LIMIT_STATEMENT_BYTES);
+	static const uint8_t signature[MODEL_SIGNATURE];
+	struct kms_buf bytes = {0};
+	statement->token = one->id;
+	statement->tenant = id(TENANT);
+	OK(format_statement_write(statement, &part));
+	kms_write_bytes(&writer, kms_buf_bytes(&part));
+	kms_write_fixed(&writer, signature, sizeof(signature));
+	OK(kms_writer_take(&writer, &bytes));
+	return bytes;
+}
+
+/* Appends change, and empties it for the next one. */
+static uint64_t put(struct model_change *change)
+{
+	uint64_t seq = 0;
+	change->tenant = id(TENANT);
+	OK(ledger_change(ledger, change, &seq));
+	model_change_free(change);
+	return seq;
+}
+
+static void make_key(struct model_change *change)
+{
+	struct format_statement birth = {.type = FORMAT_STATEMENT_BIRTH};
+	change->type = MODEL_CHANGE_KEY_INTENT;
+	change->u.key_intent.key = (struct model_key){.id = id(KEY),
+		.tenant = id(TENANT),
+		.custodian = id(PERSON),
+		.custody = MODEL_CUSTODY_ANY,
+		.delivery = MODEL_DELIVERY_SEALED,
+		.state = MODEL_STATE_PRE_ACTIVATION,
+		.token_count = 1,
+		.tokens = {one->id}};
+	change->u.key_intent.version = 1;
+	change->u.key_intent.keks[0] = id(KEK);
+	(void)put(change);
+	birth.u.birth = (struct format_birth){.key = id(KEY),
+		.version = 1,
+		.kek = id(KEK),
+		.custody = MODEL_CUSTODY_ANY,
+		.delivery = MODEL_DELIVERY_SEALED,
+		.token_count = 1,
+		.tokens = {one->id},
+		.commitment = hash(KEK)};
+	change->type = MODEL_CHANGE_KEY_RESULT;
+	change->u.key_result.key = id(KEY);
+	change->u.key_result.version = 1;
+	change->u.key_result.made = true;
+	change->u.key_result.birth_count = 1;
+	change->u.key_result.births[0] = (struct model_birth){.token = one->id,
+		.kek = id(KEK),
+		.commitment = hash(KEK),
+		.statement = statement_of(&birth)};
+	(void)put(change);
+}
+
+static void request(struct model_change *change, struct kms_hash *ret_erase)
+{
+	struct format_erase_kek kek = {.token = one->id,
+		.kek = id(KEK),
+		.key = id(KEY),
+		.version = 1,
+		.commitment = hash(KEK)};
+	struct format_erase erase = {.origin = ORIGIN,
+		.erasure = id(ERASURE),
+		.tenant = id(TENANT),
+		.requester = id(PERSON),
+		.scope = MODEL_ERASE_KEY,
+		.subject = id(KEY),
+		.expires_unix_s = 1,
+		.kek_count = 1,
+		.keks = &kek};
+	change->type = MODEL_CHANGE_ERASE_REQUEST;
+	change->actor = id(PERSON);
+	OK(format_erase_write(&erase, &change->u.erase_request.bytes));
+	OK(crypto_sha256_one(kms_buf_bytes(&change->u.erase_request.bytes), ret_erase));
+	OK(kms_buf_copy(kms_bytes_str("DER"), &change->u.erase_request.certificate));
+	OK(kms_buf_copy(kms_bytes_str("{}"), &change->u.erase_request.plan));
+	(void)put(change);
+}
+
+static void approve_and_intend(struct model_change *change, const struct kms_hash *erase)
+{
+	change->type = MODEL_CHANGE_ERASE_APPROVE;
+	change->actor = id(APPROVER);
+	change->u.erase_signed.erasure = id(ERASURE);
+	change->u.erase_signed.by.principal = id(APPROVER);
+	OK(kms_buf_copy(kms_bytes_str("DER"), &change->u.erase_signed.by.spki));
+	(void)put(change);
+	change->type = MODEL_CHANGE_ERASE_INTENT;
+	change->actor = id(PERSON);
+	change->u.erase_step.erasure = id(ERASURE);
+	change->u.erase_step.erase = *erase;
+	(void)put(change);
+}
+
+static void destroy(struct model_change *change, const struct kms_hash *erase)
+{
+	struct format_statement destroyed = {.type = FORMAT_STATEMENT_DESTROY};
+	struct format_statement absent = {.type = FORMAT_STATEMENT_ABSENCE};
+	destroyed.u.destroy.what = (struct format_erased){.erasure = id(ERASURE),
+		.erase = *erase,
+		.key = id(KEY),
+		.version = 1,
+		.kek = id(KEK),
+		.commitment = hash(KEK)};
+	absent.u.absence.what = destroyed.u.destroy.what;
+	change->type = MODEL_CHANGE_ERASE_RESULT;
+	change->u.erase_done.erasure = id(ERASURE);
+	change->u.erase_done.token = one->id;
+	change->u.erase_done.key = id(KEY);
+	change->u.erase_done.kek = id(KEK);
+	change->u.erase_done.version = 1;
+	change->u.erase_done.statement = statement_of(&destroyed);
+	change->u.erase_done.absence = statement_of(&absent);
+	(void)put(change);
+	change->type = MODEL_CHANGE_ERASE_FINAL;
+	change->u.erase_step.erasure = id(ERASURE);
+	(void)put(change);
+	change->type = MODEL_CHANGE_CERT_ISSUE;
+	change->u.cert_issue.erasure = id(ERASURE);
+	change->u.cert_issue.certificate = id(CERTIFICATE);
+	change->u.cert_issue.final = true;
+	OK(kms_buf_copy(kms_bytes_str("{}"), &change->u.cert_issue.json));
+	OK(crypto_sha256_one(
+		kms_buf_bytes(&change->u.cert_issue.json), &change->u.cert_issue.hash));
+	(void)put(change);
+}
+
+static void erase_a_key(void)
+{
+	static struct model_change change;
+	struct kms_hash erase;
+	memset(&change, 0, sizeof(change));
+	make_key(&change);
+	request(&change, &erase);
+	approve_and_intend(&change, &erase);
+	destroy(&change, &erase);
+}
+
+/* From the entries alone: the plan and the certificate are not among them. */
+START_TEST(replay_rebuilds_an_erasure)
+{
+	erase_a_key();
+	replay_says(KMS_OK, "destroy.request: 1");
+	replay_says(KMS_OK, "destroy.execute.result: 1");
+	replay_says(KMS_OK, "cert.issue: 1");
+	replay_says(KMS_OK, "state equals");
+}
+END_TEST
+
+static const struct {
+	const char *sql, *report;
+} ERASURE_TAMPERINGS[] = {
+	{"UPDATE kek SET state = 2 WHERE state = 4", "  ledger: kek id="},
+	{"UPDATE erasure SET expires_unix_s = 9", "  ledger: erasure id="},
+	{"DELETE FROM erasure_signature", "  ledger: erasure_signature erasure="},
+	{"UPDATE certificate SET final = 0", "  ledger: certificate id="},
+	{"UPDATE use_count SET unwraps = unwraps - 1", "  ledger: use_count logical_key="},
+};
+
+START_TEST(replay_finds_a_changed_erasure)
+{
+	uint64_t n = queue_uses(1, 3, PERSON);
+	OK(ledger_uses_wait(ledger, &one->id, 1, n));
+	erase_a_key();
+	replay_says(KMS_OK, "state equals");
+	ledger_free(&ledger);
+	tamper(ERASURE_TAMPERINGS[_i].sql);
+	replay_says(KMS_ERR(INTEGRITY), ERASURE_TAMPERINGS[_i].report);
+}
+END_TEST
+
+/* Records that are kept no longer cannot be counted again. */
+START_TEST(replay_goes_on_without_pruned_records)
+{
+	uint64_t n = queue_uses(1, 3, PERSON);
+	OK(ledger_uses_wait(ledger, &one->id, 1, n));
+	ledger_free(&ledger);
+	tamper("DELETE FROM uses");
+	replay_says(KMS_OK, "use records: 0 in 1 batches, 1 not kept");
+}
+END_TEST
+
 START_TEST(replay_follows_the_entries_of_a_key)
 {
 	uint64_t seq = 0;
@@ -1094,6 +1335,11 @@ int main(void)
 	tcase_add_test(running_case, denials_have_a_limit_and_are_counted_beyond);
 	tcase_add_test(running_case, counted_denials_are_written_at_the_end);
 	tcase_add_test(running_case, the_head_is_signed_when_it_grew);
+	tcase_add_test(running_case, entries_are_proven_under_a_signed_checkpoint);
+	tcase_add_test(running_case, replay_rebuilds_an_erasure);
+	tcase_add_loop_test(running_case, replay_finds_a_changed_erasure, 0,
+		(int)(sizeof(ERASURE_TAMPERINGS) / sizeof(ERASURE_TAMPERINGS[0])));
+	tcase_add_test(running_case, replay_goes_on_without_pruned_records);
 	tcase_add_test(running_case, commits_go_on_while_tokens_are_down_or_hang);
 	tcase_add_test(running_case, statements_are_recorded_once_and_bad_ones_named);
 	tcase_add_test(running_case, a_store_that_was_rolled_back_is_refused);
