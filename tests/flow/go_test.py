@@ -40,12 +40,13 @@ class Go(house.Case):
     @classmethod
     def erase(cls):
         """One key's whole erasure, and its certificate."""
-        run, people = cls.house.run, cls.house.dir / "people"
+        run = cls.house.run
         key = cls.house.json("custodian-1", "key", "create", "--label", "archive")["id"]
         erasure = cls.house.json(
             "custodian-1", "erase", "request", "--key", key, "--window", "0s", "--yes")["id"]
         for who in ("approver-1", "approver-2"):
-            run(who, "erase", "approve", "--yes", "--sign-key", people / f"{who}.approval.key", erasure)
+            key = cls.house.dir / "tenant/people" / f"{who}.approval.key"
+            run(who, "erase", "approve", "--yes", "--sign-key", key, erasure)
         run("custodian-1", "erase", "execute", erasure)
         run("custodian-1", "erase", "certificate", "--output", cls.bundle, erasure)
 
