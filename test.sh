@@ -41,7 +41,9 @@ for name in "${builds[@]}"; do
 	echo "== $name: test"
 	log=build/test-$name/meson-logs/testlog.json
 	rm -f "$log"
-	meson test -C "build/test-$name" --no-rebuild --print-errorlogs || true
+	# More at once than there are processors: flow tests wait much of their time.
+	meson test -C "build/test-$name" --no-rebuild --print-errorlogs \
+		--num-processes $((2 * $(nproc))) || true
 	read -r p f s < <(/usr/bin/python3 - "$log" <<-'PY'
 		import json, sys
 		counts = {"OK": 0, "EXPECTEDFAIL": 0, "SKIP": 0}

@@ -215,7 +215,7 @@ class Story:
             if recorded.count(answer) < self.answers.count(answer):
                 raise Broken(f"answered and not recorded: {answer}")
 
-    def eventually(self, check, seconds=30):
+    def eventually(self, check, seconds=60):
         end = time.monotonic() + seconds
         while True:
             try:

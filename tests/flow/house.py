@@ -173,7 +173,7 @@ class Case(unittest.TestCase):
     def new_key(self, label="test", *arguments):
         return self.house.json("custodian-1", "key", "create", "--label", label, *arguments)["id"]
 
-    def eventually(self, check, seconds=15):
+    def eventually(self, check, seconds=60):
         """Try until it does not raise, or the time is over."""
         end = time.monotonic() + seconds
         while True:

@@ -308,10 +308,10 @@ START_TEST(an_uncommitted_kek_is_not_used)
 	struct model_bear born = birth_of(MODEL_DELIVERY_SEALED);
 	ck_ok(bear(&born));
 	ask_make(&ask, &client, &born, 1);
-	items_refused(&ask, &good, KMS_CODE_NOT_FOUND);
+	items_refused(&ask, &good, KMS_CODE_TIMEOUT);
 	ask_opened(1);
 	ask.items[0].slot.kek = born.kek;
-	items_refused(&ask, &good, KMS_CODE_NOT_FOUND);
+	items_refused(&ask, &good, KMS_CODE_TIMEOUT);
 }
 END_TEST
 

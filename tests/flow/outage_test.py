@@ -35,8 +35,8 @@ class Outage(house.Case):
         self.assertIn("Retry-After", headers)
 
     def assert_well(self):
-        self.eventually(self.datakey, 30)
-        self.eventually(self.house.verify, 15)
+        self.eventually(self.datakey)
+        self.eventually(self.house.verify)
         self.assertEqual(self.house.replay().returncode, 0)
 
     def test_tokend_killed_and_started_again(self):
@@ -144,9 +144,9 @@ class Disk(house.Case):
         finally:
             (self.store / "ballast").unlink()
         self.eventually(lambda: self.kms("storage-1", "datakey", "--key", self.key, "--output-key",
-                                         self.house.folder / "after"), 30)
+                                         self.house.folder / "after"))
         self.assertEqual(self.house.replay().returncode, 0)
-        self.eventually(self.house.verify, 15)
+        self.eventually(self.house.verify)
 
     def test_read_only_store_is_not_served(self):
         self.house.stop("kmsd")
@@ -157,7 +157,7 @@ class Disk(house.Case):
         finally:
             subprocess.run(["mount", "-o", "remount,rw", self.store], check=True)
         self.house.start("kmsd")
-        self.eventually(self.house.verify, 15)
+        self.eventually(self.house.verify)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Pin(unittest.TestCase):
         process = subprocess.Popen(
             [TOKEND, "--config", self.owner], stderr=subprocess.PIPE, **keywords)
         said = b""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         try:
             while time.monotonic() < end:
                 if select.select([process.stderr], [], [], 0.2)[0]:

@@ -93,7 +93,8 @@ class Tiles(house.Case):
     def grow(self, count):
         """That many entries more."""
         for i in range(count):
-            self.kms("custodian-1", "key", "resume" if i % 2 else "suspend", self.key)
+            change = "resume" if i % 2 else "suspend"
+            self.assertEqual(self.house.get("custodian-1", f"/v1/keys/{self.key}/{change}", b"")[0], 200)
 
     def test_1_the_root_follows_from_the_files(self):
         for _ in range(4):

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A storage system for memory_test.py: makes 16 data keys and prints them in hex (they are test
- * keys), waits for a line, then unwraps them in turn until it has unwrapped as many as it was told.
+ * A storage system for memory_test.py: makes 16 data keys and prints each in hex as a line (they
+ *are test keys), then unwraps them in turn until its standard input ends, with a dot for each
+ *unwrap.
  *
- *	unwrapper PROFILE KEY COUNT
+ *	unwrapper PROFILE KEY
  */
+#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <kms/kms.h>
 
@@ -30,38 +32,61 @@ static void print_key(const struct kms_data_key *data_key)
 	(void)fflush(stdout);
 }
 
+static kms_err make(struct kms_client *client, const char *key, struct kms_data_key *ret_made[KEYS])
+{
+	for (size_t i = 0; i < KEYS; i++) {
+		kms_err err = kms_datakey(client, key, NULL, &ret_made[i]);
+		if (err.code != KMS_CODE_OK) {
+			return err;
+		}
+		print_key(ret_made[i]);
+	}
+	return (kms_err){KMS_CODE_OK};
+}
+
+static kms_err unwrap(struct kms_client *client, const struct kms_data_key *made, int *ret_same)
+{
+	struct kms_data_key *again = NULL;
+	size_t len;
+	const uint8_t *wrapped = kms_data_key_wrapped(made, &len);
+	kms_err err = kms_unwrap(client, wrapped, len, NULL, &again);
+	if (err.code == KMS_CODE_OK) {
+		*ret_same = memcmp(kms_data_key_bytes(again), kms_data_key_bytes(made),
+				    KMS_DATA_KEY_BYTES) == 0;
+	}
+	kms_data_key_free(&again);
+	return err;
+}
+
+static int told_to_stop(void)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	return poll(&input, 1, 0) != 0;
+}
+
 int main(int argc, char *argv[])
 {
 	struct kms_client *client = NULL;
 	struct kms_data_key *made[KEYS] = {0};
-	char line[8];
-	if (argc != 4) {
+	if (argc != 3) {
 		return 2;
 	}
 	kms_err err = kms_client_open(argv[1], &client);
-	for (size_t i = 0; err.code == KMS_CODE_OK && i < KEYS; i++) {
-		err = kms_datakey(client, argv[2], NULL, &made[i]);
-		if (err.code == KMS_CODE_OK) {
-			print_key(made[i]);
-		}
+	if (err.code == KMS_CODE_OK) {
+		err = make(client, argv[2], made);
 	}
 	if (err.code != KMS_CODE_OK) {
 		return die(client, "data key", err);
 	}
-	if (fgets(line, sizeof(line), stdin) == NULL) {
-		return 1;
-	}
-	for (long n = 0; n < strtol(argv[3], NULL, 10); n++) {
-		struct kms_data_key *again = NULL;
-		size_t len;
-		const uint8_t *wrapped = kms_data_key_wrapped(made[n % KEYS], &len);
-		err = kms_unwrap(client, wrapped, len, NULL, &again);
-		if (err.code != KMS_CODE_OK ||
-			memcmp(kms_data_key_bytes(again), kms_data_key_bytes(made[n % KEYS]),
-				KMS_DATA_KEY_BYTES) != 0) {
+	for (size_t n = 0; !told_to_stop(); n++) {
+		int same = 0;
+		err = unwrap(client, made[n % KEYS], &same);
+		if (err.code != KMS_CODE_OK || !same) {
 			return die(client, "unwrap", err);
 		}
-		kms_data_key_free(&again);
+		if (write(STDOUT_FILENO, ".", 1) != 1) {
+			return 1;
+		}
 	}
 	for (size_t i = 0; i < KEYS; i++) {
 		kms_data_key_free(&made[i]);
