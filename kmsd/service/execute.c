@@ -102,9 +102,9 @@ static kms_err begin(struct service *service, const struct service_ask *ask,
 		KMS_TRY(check_plan(service, ask, erase));
 		return record_intent(service, ask, erasure);
 	case MODEL_ERASE_EXECUTING:
-		return KMS_OK; /* it goes on */
-	case MODEL_ERASE_CANCELLED:
 	case MODEL_ERASE_DONE:
+		return KMS_OK; /* it goes on, or there is nothing left to do */
+	case MODEL_ERASE_CANCELLED:
 		break;
 	}
 	return service_refuse(

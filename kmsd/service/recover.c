@@ -93,10 +93,16 @@ static int compare_kek(const void *a, const void *b)
 }
 
 /* The store gives rows by id; there may be LIMIT_KEYS of them. */
-static bool in(const struct model_kek *rows, size_t count, const struct kms_id *kek)
+static const struct model_kek *row_of(
+	const struct model_kek *rows, size_t count, const struct kms_id *kek)
 {
 	const struct model_kek wanted = {.id = *kek};
-	return count > 0 && bsearch(&wanted, rows, count, sizeof(*rows), compare_kek) != NULL;
+	return count == 0 ? NULL : bsearch(&wanted, rows, count, sizeof(*rows), compare_kek);
+}
+
+static bool in(const struct model_kek *rows, size_t count, const struct kms_id *kek)
+{
+	return row_of(rows, count, kek) != NULL;
 }
 
 /* The books are older than the token's list: a KEK may have been made in between. Its result is
@@ -156,6 +162,31 @@ static kms_err alarm_once(struct service *service, const struct model_token *row
 	return said ? KMS_OK : recover_alarm(service, row, &kek->key, text);
 }
 
+/* The token destroyed it: by an erasure that the ledger is executing, whose result is still to
+ * come, or by one that this store does not know (any more). */
+static kms_err settle_destroyed(struct service *service, const struct model_token *row,
+	const struct books *books, const struct model_held_kek *held)
+{
+	const struct model_kek *live = row_of(books->live, books->live_count, &held->kek);
+	if (live == NULL) {
+		return KMS_OK;
+	}
+	bool expected = false;
+	if (!kms_id_is_zero(&live->erasure)) {
+		struct model_erasure *erasure KMS_AUTO_FREE = calloc(1, sizeof(*erasure));
+		if (erasure == NULL) {
+			return KMS_ERR(NO_MEMORY);
+		}
+		KMS_TRY(store_erasure_get(service->parts.store, &live->erasure, erasure));
+		expected = erasure->state == MODEL_ERASE_EXECUTING ||
+			   erasure->state == MODEL_ERASE_DONE; /* the books are older */
+		model_erasure_free(erasure);
+	}
+	return expected ? KMS_OK
+			: alarm_once(service, row, held,
+				  "the token destroyed a KEK that the ledger knows as live");
+}
+
 /* One KEK that the token has, against the books. */
 static kms_err settle(struct service *service, struct token *token, const struct model_token *row,
 	const struct books *books, const struct model_held_kek *kek)
@@ -164,7 +195,7 @@ static kms_err settle(struct service *service, struct token *token, const struct
 		return alarm_once(service, row, kek, "an erased KEK is in the token again");
 	}
 	if (kek->life == MODEL_HELD_ERASING || kek->life == MODEL_HELD_DESTROYED) {
-		return KMS_OK; /* its result is the erasure's to record */
+		return settle_destroyed(service, row, books, kek);
 	}
 	bool committed = kek->life == MODEL_HELD_COMMITTED;
 	if (in(books->live, books->live_count, &kek->kek)) {

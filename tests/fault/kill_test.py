@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Each daemon killed at each thing it leaves behind, by trace and not by chance. For every step (create,
-rotate, datakey, unwrap) and every process one run is traced; that says which system calls the step
+rotate, datakey, unwrap, erase) and every process one run is traced; that says which system calls the step
 makes: opens that truncate or create, writes, syncs, renames, unlinks, sends. Then the same house, as
 it was before the step, is run again and the process killed before or after the n-th of them. It is
 started again, and everything must be as if nothing had happened, or had not happened at all:
@@ -62,11 +62,13 @@ class Story:
         self.old = self.datakey(self.key)
         self.rotate()
         self.newer = self.datakey(self.key)
+        self.doomed = self.create()
+        self.lost = self.datakey(self.doomed)
         time.sleep(SETTLE_S)
         self.house.stop()
         subprocess.run(["cp", "-a", self.house.dir, self.ready], check=True)
         self.made = list(self.answers)
-        self.own_objects = self.objects() - 2  # the token's own: we made two KEKs
+        self.own_objects = self.objects() - 3  # the token's own: we made three KEKs
 
     def restore(self):
         self.house.stop()
@@ -118,7 +120,30 @@ class Story:
         if out.read_bytes() != plain.read_bytes():
             raise Broken("unwrap gave another data key")
 
-    STEPS = {"create": create, "rotate": rotate, "datakey": datakey, "unwrap": unwrap}
+    def erase(self):
+        """The doomed key's end, from where an earlier try left it."""
+        found = [row for row in self.house.json("custodian-1", "erase", "list")["erasures"]
+                 if row["subject"] == self.doomed]
+        if not found:
+            self.house.run("custodian-1", "erase", "request", "--key", self.doomed, "--window", "0s", "--yes")
+            found = self.house.json("custodian-1", "erase", "list")["erasures"]
+        shown = self.house.json("custodian-1", "erase", "show", found[0]["id"])
+        approved = {approval["principal"] for approval in shown["approvals"]}
+        for who in ("approver-1", "approver-2"):
+            if shown["state"] == "requested" and self.ids[who] not in approved:
+                self.house.run(who, "erase", "approve", shown["id"], "--yes", "--sign-key",
+                               self.house.dir / f"tenant/people/{who}.approval.key")
+        if self.house.json("custodian-1", "erase", "execute", shown["id"])["state"] != "done":
+            raise Broken("executed, and not done")
+        try:
+            self.unwrap(self.lost)
+        except house.Refused as refused:
+            if "erased" not in refused.text:
+                raise
+        else:
+            raise Broken("erased, and unwrapped")
+
+    STEPS = {"create": create, "rotate": rotate, "datakey": datakey, "unwrap": unwrap, "erase": erase}
 
     # ---- a run ----
 
@@ -199,12 +224,13 @@ class Story:
             raise Broken(f"alarms: {alarms}")
         live, _ = self.live_keks()
         births = self.house.dir / "acme/token/state/kek"
-        committed = {path.stem for path in births.glob("*.live")}
+        destroyed = {path.stem for path in births.glob("*.destroyed")}
+        committed = {path.stem for path in births.glob("*.live")} - destroyed
         abandoned = {path.stem for path in births.glob("*.abandoned")}
         if committed != live or committed & abandoned:
             raise Broken(f"live: {live}; committed in the token: {committed}, abandoned: {abandoned}")
-        if {path.stem for path in births.glob("*.birth")} != committed | abandoned:
-            raise Broken("a KEK is born and neither committed nor abandoned")
+        if {path.stem for path in births.glob("*.birth")} != committed | abandoned | destroyed:
+            raise Broken("a KEK is born and neither committed nor abandoned nor destroyed")
         left = [path.name for path in births.iterdir() if path.suffix == ".new"]
         if left:
             raise Broken(f"half-made files: {left}")
@@ -287,6 +313,9 @@ class Kill(unittest.TestCase):
 
     def test_unwrap(self):
         self.kill_everywhere("unwrap")
+
+    def test_erase(self):
+        self.kill_everywhere("erase")
 
 
 if __name__ == "__main__":
