@@ -226,6 +226,7 @@ kms_err cli_ledger_show(struct cli *cli);
 kms_err cli_ledger_uses(struct cli *cli);
 kms_err cli_ledger_verify(struct cli *cli);
 kms_err cli_ledger_replay(struct cli *cli);
+kms_err cli_verify(struct cli *cli);
 
 kms_err cli_erase_plan(struct cli *cli);
 kms_err cli_erase_request(struct cli *cli);

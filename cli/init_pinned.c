@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kms init profile, trust: what clients and auditors pin. It comes from the tokens' owners and must
- * never come from kmsd.
+ * kms init profile: what clients pin. It comes from the tokens' owners and must never come from
+ * kmsd.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -126,45 +126,4 @@ kms_err cli_init_profile(struct cli *cli)
 	KMS_TRY(write_pins(cli, &yaml));
 	KMS_TRY(kms_writer_bytes(&yaml, &bytes));
 	return cli_file_write(cli_value(cli, "output"), bytes, 0644);
-}
-
-/* ---- trust: what an auditor's verification believes, and nothing else ---- */
-
-static kms_err set_log(struct doc *file, const struct cli_pins *pins, const char *path)
-{
-	if (doc_has(file, "origin")) {
-		return cli_refuse(KMS_ERR(ARGUMENT),
-			"%s: a second system token; a trust file is about one ledger", path);
-	}
-	doc_set_text(file, "origin", pins->log_origin);
-	doc_add_text(doc_set_array(file, "ledger_keys"), pins->ledger_key);
-	if (pins->manifest_key != NULL) {
-		doc_set_text(file, "manifest_key", pins->manifest_key);
-	}
-	return KMS_OK;
-}
-
-kms_err cli_init_trust(struct cli *cli)
-{
-	KMS_AUTO(doc) file = NULL;
-	KMS_TRY(doc_new_object(&file));
-	doc_set_text(file, "v", "kmsd-trust/1");
-	struct doc *tokens = doc_set_array(file, "tokens");
-	for (size_t i = 0; i < cli_count(cli, "pins"); i++) {
-		KMS_AUTO(cli_pins) pins = NULL;
-		const char *path = cli_value_at(cli, "pins", i);
-		KMS_TRY(cli_pins_read(path, &pins));
-		if (pins->system) {
-			KMS_TRY(set_log(file, pins, path));
-		}
-		struct doc *token = doc_add_object(tokens);
-		doc_set_id(token, "id", &pins->token.id);
-		doc_set_text(token, "serial", pins->token.serial);
-		doc_set_text(token, "statement_key", pins->token.statement_vkey);
-	}
-	if (!doc_has(file, "origin")) {
-		return cli_refuse(KMS_ERR(ARGUMENT),
-			"give the system token's pins as well: they name the ledger and its key");
-	}
-	return cli_json_write(cli_value(cli, "output"), file);
 }

@@ -48,6 +48,10 @@ static const struct cli_option init_profile[] = {
 };
 static const struct cli_option init_trust[] = {
 	{"pins", "FILE", CLI_MUST_MANY, "what kms-tokend --init printed, of every token"},
+	{"approver", "ID=FILE", CLI_MAY_MANY,
+		"an approver of erasures: id, and public key or certificate (PEM)"},
+	{"approvals", "N", CLI_MAY, "with --approver: how many of them must sign"},
+	{"tenant-ca", "FILE", CLI_MAY, "the tenant's CA, for who requests erasures"},
 	{"output", "FILE", CLI_MAY, "the trust file; else standard output"},
 	END,
 };
@@ -131,6 +135,12 @@ static const struct cli_option ledger_verify[] = {
 	{"older", "FILE", CLI_MAY_MANY, "a checkpoint kept from before, which must still hold"},
 	{"statement", "FILE", CLI_MAY_MANY, "what kms-tokend --statement printed"},
 	{"save-checkpoint", "FILE", CLI_MAY, "keep the checkpoint, if all is well"},
+	END,
+};
+static const struct cli_option verify[] = {
+	{"trust", "FILE", CLI_MUST, "what is believed (kms init trust)"},
+	{"lang", "WORD", CLI_MAY, "en (default) or ja"},
+	{"json", NULL, CLI_MAY, "print JSON, for programs"},
 	END,
 };
 static const struct cli_option ledger_replay[] = {
@@ -249,6 +259,8 @@ const struct cli_command cli_commands[] = {
 		ledger_verify, true, cli_ledger_verify},
 	{"ledger replay", NULL, "rebuild keys from the ledger, offline, and compare",
 		ledger_replay, false, cli_ledger_replay},
+	{"verify", "BUNDLE", "verify the certificate of an erasure, offline",
+		verify, false, cli_verify},
 	{"init purpose", NULL, "print the purpose that storage certificates carry",
 		NULL, false, cli_init_purpose},
 	{"init pin", "CERT.pem", "print the pin (SHA-256 of the SPKI) of a certificate",

@@ -151,6 +151,19 @@ static kms_err check_not_executing(struct store_conn *conn, const struct kms_id 
 	return found ? KMS_ERR(KEY_STATE) : KMS_OK;
 }
 
+static kms_err count_dataset(struct store_conn *conn, const struct kms_id *tenant)
+{
+	STORE_AUTO_QUERY query = {0};
+	KMS_TRY(store_query_open(conn,
+		"UPDATE tenant SET dataset_count = dataset_count + 1"
+		" WHERE id = :tenant AND dataset_count < :max",
+		&query));
+	store_query_id(&query, ":tenant", tenant);
+	store_query_int(&query, ":max", LIMIT_DATASETS);
+	KMS_TRY(store_query_run(&query));
+	return store_query_changes(&query) == 1 ? KMS_OK : KMS_ERR(TOO_LARGE);
+}
+
 /* A dataset under a key of the same tenant that is not gone. */
 static kms_err add_dataset(struct store_conn *conn, const struct model_dataset *dataset)
 {
@@ -163,8 +176,7 @@ static kms_err add_dataset(struct store_conn *conn, const struct model_dataset *
 		return KMS_ERR(KEY_STATE);
 	}
 	KMS_TRY(check_not_executing(conn, &key.erasure));
-	KMS_TRY(room(conn, "SELECT count(*) FROM dataset WHERE tenant IS :tenant", &dataset->tenant,
-		LIMIT_DATASETS));
+	KMS_TRY(count_dataset(conn, &dataset->tenant));
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
 		"INSERT INTO dataset (id, tenant, logical_key, custodian, medium, serial, site,"

@@ -94,6 +94,10 @@ const char store_migration_002[] =
 	") STRICT;"
 
 	"CREATE INDEX dataset_key ON dataset (logical_key, id);"
+	/* counted here: a tenant has too many to count them at each new one */
+	"ALTER TABLE tenant ADD COLUMN dataset_count INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE tenant SET dataset_count ="
+	" (SELECT count(*) FROM dataset WHERE dataset.tenant = tenant.id);"
 
 	/* what the use records of a key add up to */
 	"CREATE TABLE use_count ("

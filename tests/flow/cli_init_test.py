@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """kms init: the files that each organisation begins with, from certificates that openssl makes."""
 
+import base64
 import hashlib
 import json
 import os
@@ -254,9 +255,36 @@ class Init(unittest.TestCase):
             "ledger_keys": ["kms.example/kmsd/1+00000000+AAAA"],
             "manifest_key": "kms.example/kmsd/1/manifest+00000000+AAAA",
             "tokens": [
-                {"id": token, "serial": FACTS["serial"],
+                {"id": token, "serial": FACTS["serial"], "class": "software",
                  "statement_key": f"kms-token-{token}+00000000+AAAA"} for token in (SYSTEM, TOKEN)],
         })
+
+    def test_trust_pins_approvers(self):
+        self.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",
+                     "-out", "approver.key")
+        self.openssl("pkey", "-in", "approver.key", "-pubout", "-out", "approver.pub")
+        pins = ["--pins", "system-pins.yaml"]
+        out = json.loads(self.init(
+            "trust", *pins, "--approver", f"{TENANT}=approver.pub",
+            "--approver", f"{TOKEN}=custodian-1.pem", "--approvals", "2", "--tenant-ca", "ca.pem"))
+        self.assertEqual(out["approvals"]["needed"], 2)
+        self.assertEqual([row["id"] for row in out["approvals"]["approvers"]], [TENANT, TOKEN])
+        self.assertEqual(out["tenant_ca"], (self.dir / "ca.pem").read_text())
+        der = self.openssl("pkey", "-pubin", "-in", "approver.pub", "-outform", "DER")
+        self.assertEqual(base64.b64decode(out["approvals"]["approvers"][0]["key"]), der)
+        one = ["--approver", f"{TENANT}=approver.pub"]
+        for what, more in [
+            ("--approvals is", one),
+            ("--approvals is", [*one, "--approvals", "0"]),
+            ("--approvals is", [*one, "--approvals", "2"]),
+            ("goes with --approver", ["--approvals", "2"]),
+            ("given twice", [*one, *one, "--approvals", "1"]),
+            ("public key", ["--approver", f"{TENANT}=approver.key", "--approvals", "1"]),
+            ("id, '='", ["--approver", "approver.pub", "--approvals", "1"]),
+            ("no certificate", ["--tenant-ca", "approver.pub"]),
+        ]:
+            with self.subTest(more=more):
+                self.assertIn(what, self.init("trust", *pins, *more, code=2))
 
     def test_trust_is_about_one_ledger(self):
         self.assertIn("system token's pins", self.init("trust", "--pins", "tenant-pins.yaml", code=2))

@@ -588,6 +588,26 @@ START_TEST(datasets)
 }
 END_TEST
 
+START_TEST(a_tenant_has_a_last_dataset)
+{
+	struct model_change change = {.type = MODEL_CHANGE_DATASET_ADD};
+	char *sql = sqlite3_mprintf("UPDATE tenant SET dataset_count = %d", LIMIT_DATASETS - 1);
+	sqlite3 *db = NULL;
+	make_key();
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	sqlite3_free(sql);
+	change.u.dataset_add.id = id(50);
+	change.u.dataset_add.tenant = id(TENANT);
+	change.u.dataset_add.key = id(KEY);
+	change.u.dataset_add.custodian = id(CUSTODIAN);
+	OK(apply(&change, 3));
+	change.u.dataset_add.id = id(51);
+	FAILS(apply(&change, 4), TOO_LARGE);
+}
+END_TEST
+
 START_TEST(positions_follow_boots_uses_and_statements)
 {
 	struct kms_id where = id(TOKEN_A), nowhere = id(99);
@@ -960,6 +980,7 @@ int main(void)
 	tcase_add_test(state, key_rotates_and_may_fail_to);
 	tcase_add_test(state, key_state_follows_the_table);
 	tcase_add_test(state, datasets);
+	tcase_add_test(state, a_tenant_has_a_last_dataset);
 	tcase_add_test(state, positions_follow_boots_uses_and_statements);
 	tcase_add_test(state, dump_leaves_labels_out);
 	tcase_add_test(state, entries_are_shown_to_their_tenant);
