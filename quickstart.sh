@@ -116,6 +116,40 @@ as storage-1 decrypt --dataset "$dataset" --context purpose=archive "$work/archi
 cmp "$work/archive.tar" "$work/again.tar"
 proves "the data key went from the old KEK to the new one inside kms-tokend; the data was not touched"
 
+title "The contract ends: two people approve, the key is destroyed in its token"
+as custodian-1 erase plan --key "$key" | sed 's/^/   /'
+erasure=$(as custodian-1 erase request --key "$key" --window 0s --yes --json | json '["id"]')
+echo "   the archive, from the moment of the request on:"
+refused as storage-1 decrypt --dataset "$dataset" --context purpose=archive "$work/archive.kms" "$work/bad.tar"
+echo "   the custodian alone executes it:"
+refused as custodian-1 erase execute "$erasure"
+for who in approver-1 approver-2; do
+	as "$who" erase approve "$erasure" --sign-key "$demo/tenant/people/$who.approval.key" --yes \
+		>"$work/$who.txt"
+done
+echo "   what an approver reads before signing, parsed from the very bytes that are signed:"
+sed '/^kmsd holds/,$d; s/^/   | /' "$work/approver-1.txt"
+as custodian-1 erase execute "$erasure" | sed '/^requested by/,$d; s/^/   /'
+proves "the token judged the request by its owner's file, destroyed the key, and looked for it again"
+
+title "Its certificate is verified elsewhere, by somebody else, without kmsd"
+rm -rf "$work/certificate"
+as auditor-1 erase certificate "$erasure" --output "$work/certificate" >/dev/null
+echo "   the archive now:"
+refused as storage-1 decrypt --dataset "$dataset" --context purpose=archive "$work/archive.kms" "$work/bad.tar"
+[ ! -e "$work/bad.tar" ]
+away=$(mktemp -d)
+cp -r "$work/certificate" "$demo/trust.json" "$away"
+chmod -R a+rX "$away"
+anybody=(setpriv --reuid nobody --regid nogroup --clear-groups)
+if [ "$(id -u)" -ne 0 ] || ! "${anybody[@]}" test -x build/cli/kms; then
+	anybody=() # this folder is not open to others
+fi
+(cd "$away" && "${anybody[@]}" kms verify certificate --trust trust.json) | sed 's/^/   /'
+rm -rf "$away"
+proves "with the auditor's own trust file, and nothing from the operator but the folder itself"
+as auditor-1 key history "$key" | sed 's/^/   /'
+
 title "Every step is in the ledger"
 sleep 2 # the last uses are stated, and the head signed, within a second
 as auditor-1 ledger show | sed 's/^/   /'
