@@ -64,6 +64,8 @@ class Story:
         self.newer = self.datakey(self.key)
         self.doomed = self.create()
         self.lost = self.datakey(self.doomed)
+        people = self.house.json("custodian-1", "principal", "list")["principals"]
+        self.ids = {person["label"]: person["id"] for person in people}
         time.sleep(SETTLE_S)
         self.house.stop()
         subprocess.run(["cp", "-a", self.house.dir, self.ready], check=True)
