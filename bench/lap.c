@@ -134,6 +134,15 @@ kms_err lap_bytes(uint64_t bytes, lap_call call, void *arg)
 	return fflush(stdout) == 0 ? KMS_OK : KMS_ERR(IO);
 }
 
+kms_err lap_once(const char *what, uint64_t count, lap_call call, void *arg)
+{
+	int64_t began = now_ns();
+	KMS_TRY(call(arg, 0));
+	(void)printf("{\"%s\": %llu, \"seconds\": %.6f}\n", what, (unsigned long long)count,
+		(double)(now_ns() - began) / 1e9);
+	return fflush(stdout) == 0 ? KMS_OK : KMS_ERR(IO);
+}
+
 bool lap_command(char *line, size_t size, const char *words[LAP_WORDS])
 {
 	if (fgets(line, (int)size, stdin) == NULL) {

@@ -20,6 +20,9 @@ kms_err lap_run(unsigned threads, unsigned ms, lap_call call, void *arg);
 /* The same for one long call: prints how many bytes a nanosecond, which is GB/s. */
 kms_err lap_bytes(uint64_t bytes, lap_call call, void *arg);
 
+/* The same for one call that does `count` of something: prints {what: count, "seconds": ...}. */
+kms_err lap_once(const char *what, uint64_t count, lap_call call, void *arg);
+
 /* Words of one line of standard input; false at its end. */
 enum { LAP_WORDS = 4 };
 bool lap_command(char *line, size_t size, const char *words[LAP_WORDS]);

@@ -6,12 +6,16 @@
  *	bench-token FOLDER MODULE
  *
  * Commands: decrypt MS | datakey MS
+ *	destroy KEYS	C_DestroyObject and nothing else, for each of as many KEKs in the token
+ *	erase KEYS	all that kms-tokend does in the token for each: test ciphertext, looking
+ *			for copies, C_DestroyObject, a new start, looking again
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lap.h"
-#include "p11_int.h"
+#include "p11_raw_int.h"
 
 enum { LAP_MS_MAX = 60 * 1000, DATA_KEY = 32, AAD_BYTES = 150 };
 
@@ -44,6 +48,70 @@ static kms_err datakey(void *arg, unsigned thread)
 		raw->p11, &raw->kek, raw->nonce, KMS_BYTES_OF(raw->aad), key, raw->sealed);
 }
 
+/* ---- the end of many KEKs ---- */
+
+struct doomed {
+	struct p11_kek kek;
+	struct kms_hash commitment;
+};
+typedef kms_err (*doom)(struct p11 *p11, struct doomed *doomed);
+
+static kms_err destroy(struct p11 *p11, struct doomed *doomed)
+{
+	return p11->module.fn->C_DestroyObject(p11->session, doomed->kek.object) == CKR_OK
+		       ? KMS_OK
+		       : KMS_ERR(TOKEN_DOWN);
+}
+
+static kms_err erase(struct p11 *p11, struct doomed *doomed)
+{
+	struct p11_erased erased;
+	KMS_TRY(p11_kek_erase(p11, &doomed->kek.id, &doomed->commitment, &erased));
+	return erased.found ? KMS_OK : KMS_ERR(NOT_FOUND);
+}
+
+static kms_err make(struct p11 *p11, struct doomed *rows, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		struct kms_id id;
+		struct p11_kek_facts facts;
+		kms_random(id.b, sizeof(id.b));
+		KMS_TRY(p11_kek_generate(p11, &id, &rows[i].kek, &facts));
+		rows[i].commitment = facts.commitment;
+	}
+	return KMS_OK;
+}
+
+struct dooms {
+	struct p11 *p11;
+	struct doomed *rows;
+	unsigned count;
+	doom call;
+};
+
+static kms_err doom_all(void *arg, unsigned thread)
+{
+	const struct dooms *dooms = arg;
+	(void)thread;
+	for (unsigned i = 0; i < dooms->count; i++) {
+		KMS_TRY(dooms->call(dooms->p11, &dooms->rows[i]));
+	}
+	return KMS_OK;
+}
+
+static kms_err end_keks(struct p11 *p11, unsigned count, doom call)
+{
+	KMS_AUTO_FREE struct doomed *rows = calloc(count, sizeof(*rows));
+	if (rows == NULL) {
+		return KMS_ERR(NO_MEMORY);
+	}
+	KMS_TRY(make(p11, rows, count));
+	struct dooms dooms = {p11, rows, count, call};
+	return lap_once("keys", count, doom_all, &dooms);
+}
+
+/* ---- */
+
 static kms_err open_token(const struct p11_profile *profile, struct raw *raw)
 {
 	static const struct kms_id kek_id = {{1}};
@@ -62,6 +130,12 @@ static kms_err serve(struct raw *raw)
 	char line[64];
 	const char *words[LAP_WORDS];
 	while (lap_command(line, sizeof(line), words)) {
+		unsigned keys = lap_number(words[1], LIMIT_ERASE_KEKS);
+		bool raw_end = strcmp(words[0], "destroy") == 0;
+		if (keys != 0 && (raw_end || strcmp(words[0], "erase") == 0)) {
+			KMS_TRY(end_keks(raw->p11, keys, raw_end ? destroy : erase));
+			continue;
+		}
 		unsigned ms = lap_number(words[1], LAP_MS_MAX);
 		lap_call call = strcmp(words[0], "decrypt") == 0 ? decrypt : datakey;
 		if (ms == 0 || (call == datakey && strcmp(words[0], "datakey") != 0)) {
