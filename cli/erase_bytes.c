@@ -86,8 +86,8 @@ kms_err erase_bytes_print(const struct format_erase *erase, struct kms_bytes byt
 	line_id("of", &erase->subject);
 	line_time("not before", erase->not_before_unix_s);
 	line_time("good until", erase->expires_unix_s);
-	KMS_TRY(line_hash("plan", &erase->plan));
-	KMS_TRY(line_hash("these bytes", &hash));
+	KMS_TRY(line_hash("plan hash", &erase->plan));
+	KMS_TRY(line_hash("signed hash", &hash));
 	for (uint32_t i = 0; i < erase->wipe_count; i++) {
 		line_id(i == 0 ? "wipes the token" : "", &erase->wipes[i]);
 	}

@@ -829,7 +829,6 @@ END_TEST
 
 START_TEST(a_cancellation_gives_back_what_was)
 {
-	KMS_AUTO_BUF before = {0};
 	wish_for_tenant();
 	OK(set_key(SPARE, MODEL_EVENT_SUSPEND, MODEL_STATE_SUSPENDED));
 	OK(request());
