@@ -571,6 +571,27 @@ START_TEST(a_false_word_is_no_result)
 }
 END_TEST
 
+/* Attack 8, as kmsd sees it: kms-tokend found that its module lies, and stated nothing. */
+START_TEST(attack_8_a_token_that_did_not_destroy_is_an_alarm)
+{
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	approve_both(&erasure);
+	token_a->erase_code = KMS_CODE_INTERNAL;
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_EXECUTING);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_RESULT, NULL).count, 0);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ALARM, NULL).count, 1);
+	token_a->erase_code = KMS_CODE_TIMEOUT; /* an outage is none */
+	OK(execute(&erasure));
+	ck_assert_uint_eq(look(MODEL_CHANGE_ALARM, NULL).count, 1);
+	token_a->erase_code = KMS_CODE_OK;
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_DONE);
+}
+END_TEST
+
 static void link_up(struct token *token)
 {
 	(void)pthread_mutex_lock(&token->lock);
@@ -797,6 +818,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, it_begins_when_all_is_there);
 	tcase_add_test(tcase, an_erased_key_says_by_what);
 	tcase_add_loop_test(tcase, a_false_word_is_no_result, 1, ERASE_LIE_COUNT_);
+	tcase_add_test(tcase, attack_8_a_token_that_did_not_destroy_is_an_alarm);
 	tcase_add_loop_test(tcase, a_token_that_fails_does_not_keep_the_other, 0, 4);
 	tcase_add_test(tcase, a_token_that_comes_late_is_shown_the_others_word);
 	tcase_add_test(tcase, a_kms_tokend_started_anew_gets_it_again);
