@@ -3,6 +3,7 @@
 #include "p11_shim.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -59,6 +60,9 @@ static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	CK_ATTRIBUTE_PTR attribute, CK_ULONG count)
 {
 	FAIL("C_GetAttributeValue");
+	if (shim.destroy_feigns && object == shim.feigned) {
+		return CKR_OBJECT_HANDLE_INVALID;
+	}
 	CK_RV rv = shim.real->C_GetAttributeValue(session, object, attribute, count);
 	if (rv == CKR_OK && shim.flip != 0 && attribute->type == shim.flip) {
 		*(CK_BBOOL *)attribute->pValue ^= CK_TRUE;
@@ -69,6 +73,11 @@ static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 static CK_RV destroy_object(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
 {
 	FAIL("C_DestroyObject");
+	if (shim.destroy_feigns) {
+		CK_ATTRIBUTE id = {CKA_ID, shim.feigned_id, sizeof(shim.feigned_id)};
+		shim.feigned = object;
+		return shim.real->C_GetAttributeValue(session, object, &id, 1);
+	}
 	return shim.destroy_lies ? CKR_OK : shim.real->C_DestroyObject(session, object);
 }
 
@@ -77,6 +86,25 @@ static CK_RV encrypt_init(
 {
 	FAIL("C_EncryptInit");
 	return shim.real->C_EncryptInit(session, mechanism, key);
+}
+
+static bool is_feigned(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+	CK_BYTE bytes[sizeof(shim.feigned_id)];
+	CK_ATTRIBUTE id = {CKA_ID, bytes, sizeof(bytes)};
+	return shim.feigned != CK_INVALID_HANDLE &&
+	       shim.real->C_GetAttributeValue(session, object, &id, 1) == CKR_OK &&
+	       id.ulValueLen == sizeof(bytes) && memcmp(bytes, shim.feigned_id, sizeof(bytes)) == 0;
+}
+
+static CK_RV decrypt_init(
+	CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
+{
+	FAIL("C_DecryptInit");
+	if (shim.destroy_feigns && !shim.feigned_works && is_feigned(session, key)) {
+		return CKR_KEY_HANDLE_INVALID;
+	}
+	return shim.real->C_DecryptInit(session, mechanism, key);
 }
 
 static CK_RV encrypt(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
@@ -109,6 +137,31 @@ static CK_RV find_init(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK_
 	return shim.real->C_FindObjectsInit(session, template, count);
 }
 
+static CK_RV find(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE_PTR found, CK_ULONG room,
+	CK_ULONG_PTR ret_count)
+{
+	CK_ULONG kept = 0;
+	CK_RV rv = shim.real->C_FindObjects(session, found, room, ret_count);
+	if (rv != CKR_OK || !shim.destroy_feigns || shim.feigned_is_found) {
+		return rv;
+	}
+	for (CK_ULONG i = 0; i < *ret_count; i++) {
+		if (!is_feigned(session, found[i])) {
+			found[kept++] = found[i];
+		}
+	}
+	*ret_count = kept;
+	return CKR_OK;
+}
+
+static CK_RV finalize(void *reserved)
+{
+	if (shim.feigned != CK_INVALID_HANDLE) {
+		shim.feigned = ~(CK_OBJECT_HANDLE)0; /* none has this one: the id is left */
+	}
+	return shim.real->C_Finalize(reserved);
+}
+
 static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULONG len)
 {
 	FAIL("C_GenerateRandom");
@@ -132,6 +185,7 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_list)
 		return CKR_FUNCTION_FAILED;
 	}
 	list = *shim.real;
+	shim.destroy_lies = getenv("KMS_SHIM_DESTROY_LIES") != NULL; /* inside a daemon */
 	list.C_Login = login;
 	list.C_GenerateKey = generate_key;
 	list.C_GetAttributeValue = get_attribute;
@@ -140,6 +194,9 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_list)
 	list.C_Encrypt = encrypt;
 	list.C_Decrypt = decrypt;
 	list.C_FindObjectsInit = find_init;
+	list.C_FindObjects = find;
+	list.C_Finalize = finalize;
+	list.C_DecryptInit = decrypt_init;
 	list.C_GenerateRandom = generate_random;
 	list.C_Sign = sign;
 	*ret_list = &list;

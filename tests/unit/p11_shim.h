@@ -19,9 +19,17 @@ struct shim {
 	CK_ATTRIBUTE_TYPE flip; /* this boolean attribute is read inverted; 0: none */
 	bool generate_lost;     /* C_GenerateKey makes a key and says that the session was closed */
 	bool destroy_lies;      /* C_DestroyObject says OK and does nothing */
-	bool encrypt_lies;      /* C_Encrypt changes the first byte of a GCM answer */
-	bool decrypt_lies;      /* C_Decrypt takes any tag */
-	unsigned logins;        /* calls of C_Login that were counted */
+	/* C_DestroyObject says OK and keeps the object, whose handle reads as dead from then on.
+	 * The last one that was kept so is still found by a search, or still decrypts, where these
+	 * say so. */
+	bool destroy_feigns;
+	bool feigned_is_found;
+	bool feigned_works;
+	bool encrypt_lies; /* C_Encrypt changes the first byte of a GCM answer */
+	bool decrypt_lies; /* C_Decrypt takes any tag */
+	unsigned logins;   /* calls of C_Login that were counted */
+	CK_OBJECT_HANDLE feigned;
+	CK_BYTE feigned_id[16]; /* handles change with C_Finalize */
 	CK_FUNCTION_LIST_PTR real;
 };
 struct shim *shim_control(void);

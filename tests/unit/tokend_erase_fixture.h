@@ -19,7 +19,7 @@ static char reason[LIMIT_REASON + 1];
 static struct format_erase erase;
 static struct format_erase_kek erase_keks[8];
 static struct model_erase_order order;
-static struct kms_buf bytes, requester_der, checkpoint, late;
+static struct kms_buf bytes, requester_der, checkpoint;
 static struct kms_hash erase_hash;
 static const char *requester; /* name of a certificate */
 static char entry_text[512];

@@ -5,6 +5,8 @@
  */
 #include "tokend_erase_fixture.h"
 
+static struct kms_buf late;
+
 /* ---- the good path ---- */
 
 START_TEST(an_approved_erasure_destroys_and_says_so)

@@ -1271,6 +1271,71 @@ START_TEST(a_copy_left_out_of_the_signed_bytes)
 }
 END_TEST
 
+/* ---- attacks, numbered as in docs/threat-model.md ---- */
+
+/* 3: the operator has kmsd, the ledger's and the manifest's key, and not the tokens' daemons. */
+static void own_statements(struct world *world)
+{
+	for (int i = 0; i < KEKS; i++) {
+		world->destroys[i].by = world->absences[i].by = SIGNER_STRANGER;
+	}
+}
+
+static void statements_of_another_erasure(struct world *world)
+{
+	for (int i = 0; i < KEKS; i++) {
+		world->destroys[i].statement.u.destroy.what.erasure = id_of(ID_OTHER);
+		world->destroys[i].statement.u.destroy.what.erase = hash_of(1);
+		world->absences[i].statement.u.absence.what.erasure = id_of(ID_OTHER);
+		world->absences[i].statement.u.absence.what.erase = hash_of(1);
+	}
+}
+
+static void key_not_destroyed(struct world *world)
+{
+	open_bend = b56_no_result;
+	open_and_final(world);
+}
+
+/* 7: the ledger has the result, the bundle has not. */
+static void result_left_out(struct world *world)
+{
+	hide(world, MODEL_CHANGE_ERASE_RESULT, 2);
+}
+
+/* 9: another key died, which had the id of the one that was to go. */
+static void another_key_destroyed(struct world *world)
+{
+	world->destroys[0].statement.u.destroy.what.commitment = hash_of(1);
+	world->absences[0].statement.u.absence.what.commitment = hash_of(1);
+}
+
+static const struct {
+	const char *name;
+	enum stage stage;
+	void (*bend)(struct world *world);
+	unsigned steps;
+} attacks[] = {
+	{"3: statements by a key that is not pinned", STAGE_STATEMENTS, own_statements, S(5)},
+	{"3: statements of another erasure", STAGE_STATEMENTS, statements_of_another_erasure, S(5)},
+	{"3: a key that was not destroyed", STAGE_ENTRIES, key_not_destroyed, S(5) | S(6)},
+	{"7: a result left out", STAGE_ENTRIES, result_left_out, S(4) | S(5) | S(6)},
+	{"9: another key destroyed", STAGE_STATEMENTS, another_key_destroyed, S(5)},
+};
+
+START_TEST(attack_3_7_9_bundles_are_refused)
+{
+	kms_err err;
+	KMS_AUTO_FREE char *json = NULL;
+	struct world *world = world_make(0, attacks[_i].stage, attacks[_i].bend);
+	unsigned failed = failed_steps(world, &err, &json);
+	ck_assert_msg(failed == attacks[_i].steps, "%s: steps %#x failed, not %#x",
+		attacks[_i].name, failed, attacks[_i].steps);
+	ck_assert(kms_is(err, KMS_CODE_INTEGRITY));
+	world_free(world);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("verify_steps");
@@ -1281,6 +1346,8 @@ int main(void)
 	tcase_add_loop_test(tcase, open_work, 0, 3);
 	tcase_add_test(tcase, a_copy_left_out_of_the_signed_bytes);
 	tcase_add_test(tcase, ten_for_each_step);
+	tcase_add_loop_test(tcase, attack_3_7_9_bundles_are_refused, 0,
+		(int)(sizeof(attacks) / sizeof(attacks[0])));
 	tcase_add_loop_test(tcase, wrong_in_a_step, 0, CASES);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
