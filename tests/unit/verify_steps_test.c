@@ -1128,7 +1128,7 @@ START_TEST(wrong_in_a_step)
 	KMS_AUTO_FREE char *json = NULL;
 	struct world *world = world_make(0, cases[_i].stage, cases[_i].bend);
 	unsigned failed = failed_steps(world, &err, &json);
-	ck_assert_msg(failed == cases[_i].steps, "%s: steps %#x failed, not %#x\n%s",
+	ck_assert_msg(failed == cases[_i].steps, "%s: steps %#x failed, not %#x\n%.4000s",
 		cases[_i].name, failed, cases[_i].steps, json);
 	ck_assert(kms_is(err, KMS_CODE_INTEGRITY));
 	world_free(world);
@@ -1180,13 +1180,13 @@ START_TEST(open_work)
 	struct world *world = world_make(0, STAGE_ENTRIES, open_cases[_i].bend);
 	unsigned failed = failed_steps(world, &err, &json);
 	ck_assert_msg(
-		failed == 0 && kms_is_ok(err), "%s: %#x\n%s", open_cases[_i].name, failed, json);
+		failed == 0 && kms_is_ok(err), "%s: %#x\n%.4000s", open_cases[_i].name, failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"provisional\""));
 	world_free(world);
 	open_bend = open_cases[_i].bend;
 	world = world_make(0, STAGE_ENTRIES, open_and_final);
 	failed = failed_steps(world, &err, &json_final);
-	ck_assert_msg(failed == open_cases[_i].steps, "%s: %#x\n%s", open_cases[_i].name, failed,
+	ck_assert_msg(failed == open_cases[_i].steps, "%s: %#x\n%.4000s", open_cases[_i].name, failed,
 		json_final);
 	world_free(world);
 }
@@ -1239,7 +1239,7 @@ START_TEST(good_bundles)
 	KMS_AUTO_FREE char *json = NULL;
 	struct world *world = world_make(0, good_cases[_i].stage, good_cases[_i].bend);
 	unsigned failed = failed_steps(world, &err, &json);
-	ck_assert_msg(failed == 0 && kms_is_ok(err), "%d: %#x\n%s", _i, failed, json);
+	ck_assert_msg(failed == 0 && kms_is_ok(err), "%d: %#x\n%.4000s", _i, failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"final\""));
 	ck_assert_ptr_nonnull(strstr(json, "\"claim_level\":\"recorded\""));
 	world_free(world);
@@ -1266,7 +1266,7 @@ START_TEST(a_copy_left_out_of_the_signed_bytes)
 	KMS_AUTO_FREE char *json = NULL;
 	struct world *world = world_make(0, STAGE_DESCRIBE, left_out);
 	unsigned failed = failed_steps(world, &err, &json);
-	ck_assert_msg(failed == (S(5) | S(6)), "%#x\n%s", failed, json);
+	ck_assert_msg(failed == (S(5) | S(6)), "%#x\n%.4000s", failed, json);
 	world_free(world);
 }
 END_TEST
