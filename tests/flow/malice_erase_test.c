@@ -116,7 +116,8 @@ END_TEST
 
 START_TEST(who_is_none_of_the_tenants_people_does_not_request)
 {
-	static const char *const names[] = {"storage", "platform", "own", "other"};
+	static const char *const names[] = {
+		"storage", "kmsd", "own-custodian", "other-custodian", "expired-custodian"};
 	draft();
 	sign_draft();
 	request_as(names[_i]);
@@ -650,7 +651,7 @@ static void add_people(TCase *people)
 	tcase_add_test(people, approvals_of_another_erasure_are_refused);
 	tcase_add_loop_test(people, the_requesters_own_key_does_not_approve, 0, 2);
 	tcase_add_loop_test(people, nobody_requested_it, 0, 2);
-	tcase_add_loop_test(people, who_is_none_of_the_tenants_people_does_not_request, 0, 4);
+	tcase_add_loop_test(people, who_is_none_of_the_tenants_people_does_not_request, 0, 5);
 }
 
 static void add_times(TCase *times)
