@@ -197,6 +197,51 @@ static kms_err check_birth(struct kms_verify *verify, uint64_t seq,
 	return learn_kek(verify, &statement.u.birth);
 }
 
+/* ---- erasures ---- */
+
+/* Is it this token's word, of that type? record_entry_read has held what it is about against its
+ * entry. */
+static bool is_its_word(const struct trust_token *token, const struct kms_buf *bytes,
+	enum format_statement_type type, struct format_statement *ret_statement)
+{
+	struct kms_bytes spki = {token->statement.spki, token->statement.spki_len};
+	return kms_is_ok(format_statement_verify(kms_buf_bytes(bytes), spki, ret_statement)) &&
+	       ret_statement->type == type && kms_id_equal(&ret_statement->token, &token->id);
+}
+
+static bool says_it_is_gone(const struct trust_token *token, const struct model_change *change)
+{
+	struct format_statement said;
+	const struct kms_buf *first = &change->u.erase_done.statement;
+	if (change->type == MODEL_CHANGE_ERASE_WIPE) {
+		return is_its_word(token, first, FORMAT_STATEMENT_WIPE, &said) &&
+		       said.u.wipe.initialised;
+	}
+	return is_its_word(token, first, FORMAT_STATEMENT_DESTROY, &said) &&
+	       said.u.destroy.rv == 0 && !said.u.destroy.canary_after &&
+	       is_its_word(token, &change->u.erase_done.absence, FORMAT_STATEMENT_ABSENCE, &said) &&
+	       said.u.absence.matched == 0;
+}
+
+static kms_err check_erased(
+	struct kms_verify *verify, uint64_t seq, const struct model_change *change)
+{
+	char text[KMS_ID_TEXT];
+	const struct trust_token *token = trust_find(verify->trust, &change->u.erase_done.token);
+	(void)kms_id_text(&change->u.erase_done.token, text);
+	if (token == NULL) {
+		findings_not_shown(&verify->findings, CHECK_ERASURES,
+			"entry %llu: token %s is not pinned", (unsigned long long)seq, text);
+	} else if (says_it_is_gone(token, change)) {
+		findings_good(&verify->findings, CHECK_ERASURES);
+	} else {
+		findings_fail(&verify->findings, CHECK_ERASURES,
+			"entry %llu: that the key is gone is not the word of token %s",
+			(unsigned long long)seq, text);
+	}
+	return KMS_OK;
+}
+
 /* ---- entries ---- */
 
 static kms_err follow(
@@ -218,6 +263,9 @@ static kms_err follow(
 			KMS_TRY(check_birth(verify, seq, change, &change->u.key_result.births[i]));
 		}
 		return KMS_OK;
+	case MODEL_CHANGE_ERASE_RESULT:
+	case MODEL_CHANGE_ERASE_WIPE:
+		return check_erased(verify, seq, change);
 	case MODEL_CHANGE_USE_BATCH:
 		*ret_keep = true;
 		return book_batch(verify, seq, change);
@@ -233,8 +281,6 @@ static kms_err follow(
 	case MODEL_CHANGE_ERASE_APPROVE:
 	case MODEL_CHANGE_ERASE_CANCEL:
 	case MODEL_CHANGE_ERASE_INTENT:
-	case MODEL_CHANGE_ERASE_RESULT:
-	case MODEL_CHANGE_ERASE_WIPE:
 	case MODEL_CHANGE_ERASE_FINAL:
 	case MODEL_CHANGE_CERT_ISSUE:
 		return KMS_OK;

@@ -68,6 +68,7 @@ enum check {
 	CHECK_TREE,       /* leaf hashes, root, older checkpoints */
 	CHECK_ENTRIES,    /* each entry parses, says its own index, kprev chains */
 	CHECK_BIRTHS,     /* birth statements by pinned keys */
+	CHECK_ERASURES,   /* destroy, absence and wipe statements by pinned keys */
 	CHECK_USES,       /* use records: trees, numbers, running hashes, principals */
 	CHECK_STATEMENTS, /* signed uses statements against the records */
 	CHECK_COUNT

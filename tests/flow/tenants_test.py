@@ -217,6 +217,8 @@ class Crossing(house.Case):
             custodian, "dataset", "add", "--label", f"{tenant}data", "--key", key["id"], "--medium", "volume",
             "--country", "JP", "--site", "tokyo-1")
         principals = cls.house.json(custodian, "principal", "list")["principals"]
+        ending = cls.house.json(custodian, "key", "create", "--label", f"{tenant}ending")["id"]
+        erasure = cls.house.json(custodian, "erase", "request", "--key", ending, "--yes")
         return {
             "tenants": [key["tenant"]],
             "tokens": key["tokens"],
@@ -224,6 +226,7 @@ class Crossing(house.Case):
             "datasets": [dataset["id"]],
             "principals": [p["id"] for p in principals],
             "keks": [kek["id"] for kek in key["keks"]],
+            "erasures": [erasure["id"]],
         }
 
     def id(self, what, tenant=""):
@@ -246,6 +249,11 @@ class Crossing(house.Case):
                 body = {"label": "x", "custody": "any", "delivery": "sealed", "tokens": [self.id("tokens")]}
             elif op in ("datakey", "wrap", "unwrap", "rewrap"):
                 body = self.sealed_body(self.id("tokens"))
+            elif op == "erase.plan":
+                body = {"scope": "key", "subject": self.id("keys"), "versions": [], "wipe": False,
+                        "window_s": 0, "valid_s": 3600}
+            elif op in ("erase.approve", "erase.cancel"):
+                body = {"spki": "AAAA", "signature": base64.b64encode(bytes(64)).decode()}
             elif "{id}" not in path or op == "ledger.uses":
                 continue  # names nothing, or a number that everybody knows
             thing = self.ids[""].get(path.split("/")[2], [None])[0]

@@ -127,6 +127,12 @@ static void append(struct ledger *ledger, const struct model_change *change)
 {
 	struct record_head head = {
 		.log = ORIGIN, .seq = ledger->count, .unix_ms = 1, .node = {{9}}};
+	if (change->type == MODEL_CHANGE_ERASE_RESULT) { /* after the birth, entry 1 */
+		head.has_previous = true;
+		head.previous_seq = 1;
+		ck_assert(kms_is_ok(
+			tlog_leaf_hash(kms_buf_bytes(&ledger->entries[1]), &head.previous_leaf)));
+	}
 	ck_assert(kms_is_ok(record_entry_write(&head, change, &ledger->entries[ledger->count])));
 	ledger->count++;
 }
@@ -242,6 +248,37 @@ static void append_statement(struct ledger *ledger, const struct crypto_signer *
 	kms_buf_free(&change.u.use_statement.statement);
 }
 
+/* The KEK's end, as the signer says it. */
+static void append_end(
+	struct ledger *ledger, const struct crypto_signer *signer, uint64_t rv, uint32_t matched)
+{
+	const struct kms_id erasure = {{0x77}};
+	const struct format_erased what = {.erasure = erasure,
+		.erase = hash_of(0x78),
+		.key = key,
+		.version = 1,
+		.kek = kek,
+		.commitment = hash_of(0x66)};
+	struct format_statement said = {.type = FORMAT_STATEMENT_DESTROY,
+		.token = token,
+		.tenant = tenant,
+		.unix_ms = 1,
+		.u.destroy = {.what = what, .found = true, .rv = rv, .canary_before = true}};
+	struct model_change change = {.type = MODEL_CHANGE_ERASE_RESULT, .tenant = tenant};
+	change.u.erase_done.erasure = erasure;
+	change.u.erase_done.token = token;
+	change.u.erase_done.key = key;
+	change.u.erase_done.kek = kek;
+	change.u.erase_done.version = 1;
+	sign_statement(signer, &said, &change.u.erase_done.statement);
+	said.type = FORMAT_STATEMENT_ABSENCE;
+	said.u.absence =
+		(struct format_absence){.what = what, .searched = 3, .matched = matched, .born = 1};
+	sign_statement(signer, &said, &change.u.erase_done.absence);
+	append(ledger, &change);
+	model_change_free(&change);
+}
+
 static void ledger_clear(struct ledger *ledger)
 {
 	for (size_t i = 0; i < ledger->count; i++) {
@@ -354,6 +391,31 @@ START_TEST(honest_ledger_passes)
 	append_statement(&ledger, token_key, 1, USES, 0, 0);
 	expect(&ledger, NULL, KMS_CODE_OK, "\"findings\":[]");
 	ledger_clear(&ledger);
+}
+
+/* What kmsd says of a destruction counts only in the word of the token. */
+START_TEST(invented_destruction_is_named)
+{
+	static const struct {
+		struct crypto_signer **signer;
+		uint64_t rv;
+		uint32_t matched;
+		enum kms_code code;
+		const char *text;
+	} ends[] = {
+		{&token_key, 0, 0, KMS_CODE_OK, "\"findings\":[]"},
+		{&other_key, 0, 0, KMS_CODE_INTEGRITY, "that the key is gone is not the word"},
+		{&token_key, 6, 0, KMS_CODE_INTEGRITY, "that the key is gone is not the word"},
+		{&token_key, 0, 1, KMS_CODE_INTEGRITY, "that the key is gone is not the word"},
+	};
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct ledger ledger = {0};
+		fill_with_birth(&ledger, MODEL_DELIVERY_SEALED, NULL);
+		append_statement(&ledger, token_key, 1, USES, 0, 0);
+		append_end(&ledger, *ends[i].signer, ends[i].rv, ends[i].matched);
+		expect(&ledger, NULL, ends[i].code, ends[i].text);
+		ledger_clear(&ledger);
+	}
 }
 
 START_TEST(uses_past_the_last_statement_are_not_shown)
@@ -635,6 +697,7 @@ int main(void)
 	tcase_add_test(tcase, uses_lost_at_a_restart_are_named);
 	tcase_add_test(tcase, the_owners_statement_shows_what_was_withheld);
 	tcase_add_test(tcase, statement_of_another_key_fails);
+	tcase_add_test(tcase, invented_destruction_is_named);
 	tcase_add_test(tcase, changed_entry_fails);
 	tcase_add_test(tcase, checkpoint_must_be_signed_by_a_pinned_key);
 	tcase_add_test(tcase, log_must_extend_an_older_checkpoint);
