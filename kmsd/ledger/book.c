@@ -145,11 +145,15 @@ kms_err ledger_book_append(struct book *book, struct store_tx *tx,
 	const struct model_change *change, int64_t unix_ms, uint64_t *ret_seq)
 {
 	struct store_entry entry = {.seq = book->edge.size, .tenant = change->tenant};
+	struct kms_id about;
 	KMS_AUTO_BUF json = {0};
-	if (!record_change_key(change, &entry.key)) {
+	if (!record_change_key(change, &about)) {
+		about = (struct kms_id){{0}};
+	}
+	if (!record_change_link(change, &entry.key)) {
 		entry.key = (struct kms_id){{0}};
 	}
-	KMS_TRY(write_entry(book, tx, change, unix_ms, &entry.key, &json));
+	KMS_TRY(write_entry(book, tx, change, unix_ms, &about, &json));
 	KMS_TRY(ledger_state_apply(tx, change, entry.seq, unix_ms));
 	entry.bytes = kms_buf_bytes(&json);
 	KMS_TRY(tlog_leaf_hash(entry.bytes, &entry.leaf));

@@ -163,10 +163,14 @@ static kms_err replay_change(struct replay *replay, struct store_tx *tx,
 	if (head->seq != entry->seq || strcmp(head->log, replay->origin) != 0) {
 		return bad(replay, entry->seq, "it is of another place, or of another log");
 	}
-	if (!record_change_key(change, &row.key)) {
+	struct kms_id about;
+	if (!record_change_key(change, &about)) {
+		about = (struct kms_id){{0}};
+	}
+	if (!record_change_link(change, &row.key)) {
 		row.key = (struct kms_id){{0}};
 	}
-	KMS_TRY(check_previous(replay, tx, entry->seq, head, &row.key));
+	KMS_TRY(check_previous(replay, tx, entry->seq, head, &about));
 	kms_err err = ledger_state_apply(tx, change, entry->seq, head->unix_ms);
 	if (!kms_is_ok(err)) {
 		kms_write_format(&replay->report, "entry %llu: %s: refused: %s\n",

@@ -134,7 +134,7 @@ kms_err store_position_statement(struct store_tx *tx, const struct kms_id *token
 struct store_entry {
 	uint64_t seq;
 	struct kms_id tenant; /* zero: the platform's */
-	struct kms_id key;    /* zero: about no key */
+	struct kms_id key;    /* whose chain it is a link of (record_change_link); zero: none */
 	struct kms_hash leaf;
 	struct kms_bytes bytes;
 };
@@ -143,13 +143,13 @@ kms_err store_entry_put(struct store_tx *tx, const struct store_entry *entry);
  * LIMIT_ENTRIES_PAGE_BYTES. */
 kms_err store_entries_get(struct store *store, const struct kms_id *tenant, uint64_t from,
 	uint32_t limit, struct model_entry **ret_rows, size_t *ret_count);
-/* The entries of one key, oldest first: at most LIMIT_ENTRIES_PAGE of them. */
+/* The entries of one key's chain, oldest first: at most LIMIT_ENTRIES_PAGE of them. */
 kms_err store_entries_of_key(struct store *store, const struct kms_id *key, uint32_t limit,
 	struct model_entry **ret_rows, size_t *ret_count);
 /* The same from this seq on, for who wants all of them. */
 kms_err store_entries_of_key_from(struct store *store, const struct kms_id *key, uint64_t from,
 	uint32_t limit, struct model_entry **ret_rows, size_t *ret_count);
-/* The newest entry of a key: its next entry's `kprev`. NOT_FOUND: it has none. */
+/* The newest link of a key's chain: its next entry's `kprev`. NOT_FOUND: it has none. */
 kms_err store_entry_last_of_key(struct store_tx *tx, const struct kms_id *key, uint64_t *ret_seq,
 	struct kms_hash *ret_leaf);
 

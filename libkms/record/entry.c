@@ -83,6 +83,11 @@ bool record_change_key(const struct model_change *change, struct kms_id *ret_key
 	return true;
 }
 
+bool record_change_link(const struct model_change *change, struct kms_id *ret_key)
+{
+	return change->type != MODEL_CHANGE_DATASET_ADD && record_change_key(change, ret_key);
+}
+
 /* ---- out ---- */
 
 static kms_err head_set(

@@ -33,6 +33,12 @@ kms_err record_entry_read(
 const char *record_change_text(const struct model_change *change);
 /* The key an entry is about; false when it is about none. */
 bool record_change_key(const struct model_change *change, struct kms_id *ret_key);
+/*
+ * The key whose next entry's kprev leads to this one: that of record_change_key, but for
+ * dataset.add. There may be a million of those under one key, and the chain is to be short enough
+ * to go with a certificate.
+ */
+bool record_change_link(const struct model_change *change, struct kms_id *ret_key);
 
 kms_err record_use_write(const struct model_use *use, struct kms_buf *ret_json);
 kms_err record_use_read(struct kms_bytes json, struct model_use *ret_use);

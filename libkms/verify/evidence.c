@@ -57,7 +57,7 @@ static kms_err proven_read(
 	proven->read = kms_is_ok(err);
 	if (proven->read) {
 		proven->seq = proven->head.seq;
-		proven->has_key = record_change_key(&proven->change, &proven->key);
+		proven->has_key = record_change_link(&proven->change, &proven->key);
 	}
 	*ret_proven = kms_take(&proven);
 	return KMS_OK;

@@ -419,9 +419,19 @@ static inline void entry_add_version(struct world *world, int kek)
 	}
 }
 
+static inline void entry_add_state(struct world *world)
+{
+	struct made *made = entry_add(world, MODEL_CHANGE_KEY_STATE);
+	made->change.u.key_state.key = id_of(ID_KEY_0);
+	made->change.u.key_state.event = MODEL_EVENT_SUSPEND;
+	made->change.u.key_state.state = MODEL_STATE_SUSPENDED;
+}
+
+/* About the first key, and no link of its chain. */
 static inline void entry_add_dataset(struct world *world)
 {
 	struct made *made = entry_add(world, MODEL_CHANGE_DATASET_ADD);
+	made->hidden = true;
 	made->change.u.dataset_add = (struct model_dataset){.id = id_of(ID_DATASET),
 		.tenant = id_of(ID_TENANT),
 		.key = id_of(ID_KEY_0),
@@ -507,8 +517,8 @@ static inline void world_append(struct world *world)
 	entry_add_foreign(world);
 	entry_add_version(world, 0);
 	entry_add_version(world, 2);
+	entry_add_state(world);
 	entry_add_dataset(world);
-	entry_add_foreign(world);
 	entry_add_version(world, 1);
 	entry_add_request(world);
 	for (uint32_t i = 0; i < world->approval_count; i++) {
@@ -535,7 +545,7 @@ static inline void entry_write(struct world *world, struct made *made, uint64_t 
 		.log = ORIGIN, .seq = seq, .unix_ms = made->unix_ms, .node = id_of(ID_NODE)};
 	bool has_key = record_change_key(&made->change, &key);
 	for (size_t i = 0; has_key && i < seq && i < world->count; i++) {
-		if (record_change_key(&world->entries[i].change, &other) &&
+		if (record_change_link(&world->entries[i].change, &other) &&
 			kms_id_equal(&key, &other)) {
 			made->head.has_previous = true;
 			made->head.previous_seq = i;

@@ -1303,6 +1303,49 @@ START_TEST(replay_goes_on_without_pruned_records)
 }
 END_TEST
 
+/* A key's chain goes from its creation to its last result; its datasets lead to it, and no entry
+ * of it leads to them. */
+START_TEST(datasets_are_no_links_of_a_keys_chain)
+{
+	static struct model_change change;
+	struct model_entry *rows = NULL;
+	size_t count = 0;
+	static const char *const types[] = {"key.create.intent", "key.create.result", "key.state"};
+	memset(&change, 0, sizeof(change));
+	make_key(&change);
+	for (uint8_t i = 0; i < 2; i++) {
+		change.type = MODEL_CHANGE_DATASET_ADD;
+		change.u.dataset_add = (struct model_dataset){.id = id(70 + i),
+			.tenant = id(TENANT),
+			.key = id(KEY),
+			.custodian = id(PERSON)};
+		(void)put(&change);
+	}
+	change.type = MODEL_CHANGE_KEY_STATE;
+	change.u.key_state.key = id(KEY);
+	change.u.key_state.event = MODEL_EVENT_SUSPEND;
+	change.u.key_state.state = MODEL_STATE_SUSPENDED;
+	(void)put(&change);
+	struct kms_id key = id(KEY);
+	OK(store_entries_of_key(store, &key, LIMIT_ENTRIES_PAGE, &rows, &count));
+	ck_assert_uint_eq(count, sizeof(types) / sizeof(types[0]));
+	for (size_t i = 0; i < count; i++) {
+		struct record_head head;
+		OK(record_entry_read(kms_buf_bytes(&rows[i].bytes), &head, &change));
+		ck_assert_str_eq(record_change_text(&change), types[i]);
+		ck_assert_int_eq(head.has_previous, i > 0);
+		ck_assert(
+			i == 0 || (head.previous_seq == rows[i - 1].seq &&
+					  kms_hash_equal(&head.previous_leaf, &rows[i - 1].leaf)));
+		model_change_free(&change);
+		kms_buf_free(&rows[i].bytes);
+	}
+	free(rows);
+	replay_says(KMS_OK, "dataset.add: 2");
+	replay_says(KMS_OK, "state equals");
+}
+END_TEST
+
 START_TEST(replay_follows_the_entries_of_a_key)
 {
 	uint64_t seq = 0;
@@ -1345,6 +1388,7 @@ int main(void)
 	tcase_add_test(running_case, a_store_that_was_rolled_back_is_refused);
 	tcase_add_test(running_case, a_token_that_was_rolled_back_is_refused);
 	tcase_add_test(running_case, replay_follows_the_entries_of_a_key);
+	tcase_add_test(running_case, datasets_are_no_links_of_a_keys_chain);
 	tcase_add_loop_test(running_case, replay_finds_what_was_changed, 0,
 		(int)(sizeof(TAMPERINGS) / sizeof(TAMPERINGS[0])));
 	suite_add_tcase(suite, running_case);

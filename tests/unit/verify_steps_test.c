@@ -301,7 +301,7 @@ BEND(b3_origin)
 
 BEND(b4_hole)
 {
-	hide(world, MODEL_CHANGE_DATASET_ADD, 0);
+	hide(world, MODEL_CHANGE_KEY_STATE, 0);
 }
 BEND(b4_hidden_rotation)
 {
@@ -313,13 +313,13 @@ BEND(b4_no_creation)
 }
 BEND(b4_kprev_leaf)
 {
-	if (world->at == entry_find(world, MODEL_CHANGE_DATASET_ADD, 0)) {
+	if (world->at == entry_find(world, MODEL_CHANGE_KEY_STATE, 0)) {
 		world->entries[world->at].head.previous_leaf = hash_of(1);
 	}
 }
 BEND(b4_kprev_seq)
 {
-	if (world->at == entry_find(world, MODEL_CHANGE_DATASET_ADD, 0)) {
+	if (world->at == entry_find(world, MODEL_CHANGE_KEY_STATE, 0)) {
 		world->entries[world->at].head.previous_seq--;
 	}
 }
@@ -339,7 +339,7 @@ BEND(b4_kprev_first)
 }
 BEND(b4_seq)
 {
-	if (world->at == entry_find(world, MODEL_CHANGE_DATASET_ADD, 0)) {
+	if (world->at == entry_find(world, MODEL_CHANGE_KEY_STATE, 0)) {
 		world->entries[world->at].head.seq++;
 	}
 }
@@ -394,8 +394,19 @@ BEND(b4_foreign)
 }
 BEND(b4_tenant)
 {
-	struct model_change *change = entry(world, MODEL_CHANGE_DATASET_ADD, 0);
-	change->tenant = change->u.dataset_add.tenant = id_of(ID_OTHER);
+	entry(world, MODEL_CHANGE_KEY_STATE, 0)->tenant = id_of(ID_OTHER);
+}
+BEND(b4_dataset)
+{
+	world->entries[entry_find(world, MODEL_CHANGE_DATASET_ADD, 0)].hidden = false;
+}
+BEND(b4_kprev_dataset)
+{
+	if (world->at == entry_find(world, MODEL_CHANGE_KEY_INTENT, 2)) {
+		size_t dataset = entry_find(world, MODEL_CHANGE_DATASET_ADD, 0);
+		world->entries[world->at].head.previous_seq = dataset;
+		world->entries[world->at].head.previous_leaf = world->entries[dataset].leaf;
+	}
 }
 BEND(b4_created)
 {
@@ -958,6 +969,7 @@ static const struct {
 	CASE(b4_kprev_seq, HEAD, S(4)),
 	CASE(b4_kprev_none, HEAD, S(4)),
 	CASE(b4_kprev_first, HEAD, S(4)),
+	CASE(b4_kprev_dataset, HEAD, S(4)),
 	CASE(b4_seq, HEAD, S(4)),
 	CASE(b4_log, HEAD, S(4)),
 	CASE(b4_proof, FILES, S(4)),
@@ -970,6 +982,7 @@ static const struct {
 	CASE(b4_event_missing, CERTIFICATE, S(4)),
 	CASE(b4_event_order, CERTIFICATE, S(4)),
 	CASE(b4_foreign, ENTRIES, S(4)),
+	CASE(b4_dataset, ENTRIES, S(4)),
 	CASE(b4_tenant, ENTRIES, S(4)),
 	CASE(b4_created, CERTIFICATE, S(4)),
 	CASE(b4_created_at, CERTIFICATE, S(4)),

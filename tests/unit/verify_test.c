@@ -418,6 +418,51 @@ START_TEST(invented_destruction_is_named)
 	}
 }
 
+/* An entry about the key whose kprev leads to that one. */
+static void append_after(struct ledger *ledger, const struct model_change *change, size_t previous)
+{
+	struct record_head head = {.log = ORIGIN,
+		.seq = ledger->count,
+		.unix_ms = 1,
+		.node = {{9}},
+		.has_previous = true,
+		.previous_seq = previous};
+	ck_assert(kms_is_ok(
+		tlog_leaf_hash(kms_buf_bytes(&ledger->entries[previous]), &head.previous_leaf)));
+	ck_assert(kms_is_ok(record_entry_write(&head, change, &ledger->entries[ledger->count])));
+	ledger->count++;
+}
+
+/* Entry 1 is the key's birth; two datasets; and a suspension that leads to entry `previous`. */
+static void fill_with_datasets(struct ledger *ledger, size_t previous)
+{
+	struct model_change change = {.type = MODEL_CHANGE_DATASET_ADD, .tenant = tenant};
+	append_tenant(ledger);
+	append_birth(ledger, MODEL_DELIVERY_SEALED);
+	change.u.dataset_add = (struct model_dataset){
+		.id = principal, .tenant = tenant, .key = key, .custodian = principal};
+	append_after(ledger, &change, 1);
+	change.u.dataset_add.id = stranger;
+	append_after(ledger, &change, 1);
+	change = (struct model_change){.type = MODEL_CHANGE_KEY_STATE, .tenant = tenant};
+	change.u.key_state.key = key;
+	change.u.key_state.event = MODEL_EVENT_SUSPEND;
+	change.u.key_state.state = MODEL_STATE_SUSPENDED;
+	append_after(ledger, &change, previous);
+}
+
+START_TEST(datasets_are_no_links_of_a_keys_chain)
+{
+	struct ledger ledger = {0};
+	fill_with_datasets(&ledger, 1);
+	expect(&ledger, NULL, KMS_CODE_OK, "\"findings\":[]");
+	ledger_clear(&ledger);
+	ledger = (struct ledger){0};
+	fill_with_datasets(&ledger, 3);
+	expect(&ledger, NULL, KMS_CODE_INTEGRITY, "entry 4: kprev is not this key's entry before");
+	ledger_clear(&ledger);
+}
+
 START_TEST(uses_past_the_last_statement_are_not_shown)
 {
 	struct ledger ledger = {0};
@@ -686,6 +731,7 @@ int main(void)
 	TCase *tcase = tcase_create("ledger");
 	tcase_add_unchecked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, honest_ledger_passes);
+	tcase_add_test(tcase, datasets_are_no_links_of_a_keys_chain);
 	tcase_add_test(tcase, uses_past_the_last_statement_are_not_shown);
 	tcase_add_test(tcase, use_under_another_principal_is_named);
 	tcase_add_test(tcase, use_under_nobody_is_named);
