@@ -436,15 +436,20 @@ static void append_after(struct ledger *ledger, const struct model_change *chang
 /* Entry 1 is the key's birth; two datasets; and a suspension that leads to entry `previous`. */
 static void fill_with_datasets(struct ledger *ledger, size_t previous)
 {
-	struct model_change change = {.type = MODEL_CHANGE_DATASET_ADD, .tenant = tenant};
+	static struct model_change change; /* too large for the stack */
 	append_tenant(ledger);
 	append_birth(ledger, MODEL_DELIVERY_SEALED);
+	memset(&change, 0, sizeof(change));
+	change.type = MODEL_CHANGE_DATASET_ADD;
+	change.tenant = tenant;
 	change.u.dataset_add = (struct model_dataset){
 		.id = principal, .tenant = tenant, .key = key, .custodian = principal};
 	append_after(ledger, &change, 1);
 	change.u.dataset_add.id = stranger;
 	append_after(ledger, &change, 1);
-	change = (struct model_change){.type = MODEL_CHANGE_KEY_STATE, .tenant = tenant};
+	memset(&change, 0, sizeof(change));
+	change.type = MODEL_CHANGE_KEY_STATE;
+	change.tenant = tenant;
 	change.u.key_state.key = key;
 	change.u.key_state.event = MODEL_EVENT_SUSPEND;
 	change.u.key_state.state = MODEL_STATE_SUSPENDED;
@@ -672,7 +677,7 @@ START_TEST(checkpoint_must_be_signed_by_a_pinned_key)
 /* An auditor kept a checkpoint; kmsd shows another past. */
 START_TEST(log_must_extend_an_older_checkpoint)
 {
-	struct ledger kept = {0}, shown = {0};
+	static struct ledger kept, shown; /* too large for the stack; tests fork */
 	KMS_AUTO_BUF old = {0};
 	KMS_AUTO_BUF note = {0};
 	struct kms_verify *verify = NULL;
