@@ -43,7 +43,7 @@ for name in "${builds[@]}"; do
 	rm -f "$log"
 	# More at once than there are processors: flow tests wait much of their time.
 	meson test -C "build/test-$name" --no-rebuild --print-errorlogs \
-		--num-processes $((2 * $(nproc))) || true
+		--num-processes $((3 * $(nproc))) || true
 	read -r p f s < <(/usr/bin/python3 - "$log" <<-'PY'
 		import json, sys
 		counts = {"OK": 0, "EXPECTEDFAIL": 0, "SKIP": 0}
