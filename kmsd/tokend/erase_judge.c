@@ -94,7 +94,7 @@ static kms_err check_objects(struct tokend *tokend, const struct erasure *erasur
 
 static bool holds(struct kms_bytes entry, const char *member)
 {
-	return memmem(entry.ptr, entry.len, member, strlen(member)) != NULL;
+	return entry.ptr != NULL && memmem(entry.ptr, entry.len, member, strlen(member)) != NULL;
 }
 
 /* Quotes inside a text of canonical JSON are escaped: these bytes can only be members. */
