@@ -77,6 +77,19 @@ static inline void make_people(void)
 	ck_ok(kms_writer_bytes(&lines, &all));
 }
 
+static inline void drop_people(void)
+{
+	crypto_signer_free(&ledger_key);
+	crypto_signer_free(&peer_key);
+	kms_buf_free(&ledger_spki);
+	kms_buf_free(&peer_spki);
+	for (size_t i = 0; i < APPROVERS; i++) {
+		crypto_signer_free(&approver_keys[i]);
+		kms_buf_free(&approver_spki[i]);
+	}
+	drop_certs();
+}
+
 /* Two versions of one key and one of another, committed. */
 static inline void fresh_erase(void)
 {

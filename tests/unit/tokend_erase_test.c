@@ -1013,7 +1013,7 @@ END_TEST
 static TCase *case_of(Suite *suite, const char *name, void (*before)(void))
 {
 	TCase *tcase = tcase_create(name);
-	tcase_add_unchecked_fixture(tcase, make_people, drop_certs);
+	tcase_add_unchecked_fixture(tcase, make_people, drop_people);
 	tcase_add_checked_fixture(tcase, before, gone);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
