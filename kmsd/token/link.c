@@ -259,6 +259,8 @@ static void read_answers(struct token *token, struct toklink *link)
 		if (kms_is_ok(err)) {
 			err = deliver(token, &msg);
 			tokmsg_clear(&msg);
+			/* It reads, so an acknowledgement that found its socket full may go now. */
+			link_flush_ack(token);
 		}
 	}
 	if (!kms_is(err, KMS_CODE_TOKEN_DOWN)) {
@@ -355,7 +357,7 @@ static bool send_ack(struct token *token)
 }
 
 /* Looks again after the unlocking: one that came meanwhile found the lock taken. A kms-tokend that
- * reads nothing gets its acknowledgement with a later request, or on the next link. */
+ * reads nothing gets its acknowledgement after its next answer, or on the next link. */
 void link_flush_ack(struct token *token)
 {
 	bool waits = true;
