@@ -92,11 +92,10 @@ static kms_err show_key(const struct kms_secret *key)
 }
 
 /* A data key with its wrapped form, to the places that the options name. */
-static kms_err hand_out(
-	const struct cli *cli, const struct kms_data_key *data_key, bool wrapped_too)
+static kms_err write_out(const struct cli *cli, const struct kms_data_key *data_key,
+	struct kms_bytes key, bool wrapped_too)
 {
 	KMS_AUTO(kms_secret) shown = NULL;
-	struct kms_bytes key = {kms_data_key_bytes(data_key), KMS_DATA_KEY_BYTES};
 	struct kms_bytes wrapped = {0};
 	const char *key_path = cli_value(cli, "output-key");
 	const char *path = wrapped_too ? cli_value(cli, "output") : NULL;
@@ -116,6 +115,19 @@ static kms_err hand_out(
 		return show_json(wrapped, shown);
 	}
 	return shown != NULL ? show_key(shown) : KMS_OK;
+}
+
+/* A key that leaves this program is not ours to give back: its lease stays open. */
+static kms_err hand_out(const struct cli *cli, struct kms_data_key *data_key, bool wrapped_too)
+{
+	struct kms_bytes key = {NULL, KMS_DATA_KEY_BYTES};
+	if (cli_value(cli, "output-key") != NULL || cli_value(cli, "show-key") != NULL) {
+		kms_data_key_disown(data_key);
+	}
+	KMS_TRY(kms_data_key_borrow(data_key, &key.ptr));
+	kms_err err = write_out(cli, data_key, key, wrapped_too);
+	kms_data_key_return(data_key);
+	return err;
 }
 
 /* ---- commands ---- */

@@ -7,6 +7,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What a storage system does with a data key: short, between borrow and return. */
+static kms_err show_same(struct kms_data_key *made, struct kms_data_key *again)
+{
+	const uint8_t *a, *b;
+	kms_err err = kms_data_key_borrow(made, &a);
+	if (err.code != KMS_CODE_OK) {
+		return err; /* KMS_CODE_LEASE: kms_data_key_renew gives it back */
+	}
+	err = kms_data_key_borrow(again, &b);
+	if (err.code == KMS_CODE_OK) {
+		printf("the same key again: %s\n",
+			memcmp(a, b, KMS_DATA_KEY_BYTES) == 0 ? "yes" : "no");
+		kms_data_key_return(again);
+	}
+	kms_data_key_return(made);
+	return err;
+}
+
 static kms_err run(struct kms_client *client, struct kms_context *context)
 {
 	struct kms_data_key *made = NULL, *again = NULL;
@@ -16,16 +34,13 @@ static kms_err run(struct kms_client *client, struct kms_context *context)
 		err = kms_datakey(client, NULL, context, &made); /* NULL: the profile's key */
 	}
 	if (err.code == KMS_CODE_OK) {
-		/* Encrypt with kms_data_key_bytes(made); keep what follows beside the data. */
+		/* Encrypt with it; keep what follows beside the data. */
 		const uint8_t *wrapped = kms_data_key_wrapped(made, &len);
+		printf("%zu bytes wrapped, %u s of lease\n", len, kms_data_key_lease_s(made));
 		err = kms_unwrap(client, wrapped, len, context, &again);
 	}
 	if (err.code == KMS_CODE_OK) {
-		printf("%zu bytes wrapped; the same key again: %s\n", len,
-			memcmp(kms_data_key_bytes(made), kms_data_key_bytes(again),
-				KMS_DATA_KEY_BYTES) == 0
-				? "yes"
-				: "no");
+		err = show_same(made, again);
 	}
 	kms_data_key_free(&made);
 	kms_data_key_free(&again);

@@ -111,7 +111,7 @@ static kms_err start_threads(struct ledger *ledger)
 }
 
 kms_err ledger_start(struct store *store, struct token_set *tokens, struct token *system,
-	const char *tiles, struct ledger **ret_ledger)
+	const char *tiles, uint32_t lease_s, struct ledger **ret_ledger)
 {
 	KMS_AUTO(ledger) ledger = calloc(1, sizeof(*ledger));
 	if (ledger == NULL) {
@@ -129,6 +129,7 @@ kms_err ledger_start(struct store *store, struct token_set *tokens, struct token
 		KMS_TRY(ledger_tiles_open(store, tiles, &ledger->tiles));
 	}
 	KMS_TRY(open_parts(ledger, tokens));
+	ledger->book->lease_s = lease_s;
 	KMS_TRY(start_threads(ledger));
 	*ret_ledger = kms_take(&ledger);
 	return KMS_OK;

@@ -29,12 +29,12 @@ kms_err ledger_append_offline(struct store *store, struct model_change *change);
  * store has; TOKEN_DOWN when it does not answer in time. INTEGRITY when the stored tree is broken,
  * or the token's head is not signed by the pinned key; NOT_FOUND for a token that no entry added.
  * tiles is the folder where hashes and checkpoints are published as files (C2SP tlog-tiles; CONFIG
- * when kmsd cannot write there), or NULL. store, tokens and system live longer than the ledger.
+ * when kmsd cannot write there), or NULL. What is handed out is leased for lease_s. store, tokens and system live longer than the ledger.
  * Every thread of callers has come back when ledger_free is called; what was counted of denials is
  * written then.
  */
 kms_err ledger_start(struct store *store, struct token_set *tokens, struct token *system,
-	const char *tiles, struct ledger **ret_ledger);
+	const char *tiles, uint32_t lease_s, struct ledger **ret_ledger);
 void ledger_free(struct ledger **ledger); /* drains, then stops */
 
 /*

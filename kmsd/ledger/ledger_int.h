@@ -22,6 +22,7 @@ struct book {
 	char origin[256];
 	struct kms_id node; /* this installation of kmsd */
 	struct tlog_vkey vkey;
+	uint32_t lease_s; /* of what uses hand out */
 	/* Durable: */
 	struct tlog_edge kept;
 	struct kms_hash root;

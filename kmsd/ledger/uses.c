@@ -145,7 +145,7 @@ static kms_err name_principal(struct book *book, const struct token_uses *batch,
 	const struct model_use *before, struct model_use *use)
 {
 	struct model_principal principal;
-	use->principal = batch->principal;
+	use->principal = batch->user.principal;
 	if (!kms_id_is_zero(&use->principal)) {
 		return KMS_OK;
 	}
@@ -158,6 +158,16 @@ static kms_err name_principal(struct book *book, const struct token_uses *batch,
 		use->principal = principal.id;
 	}
 	return kms_is(err, KMS_CODE_NOT_FOUND) ? KMS_OK : err;
+}
+
+/* Counted from the record, which the answer waits for: the client counts from its request, earlier.
+ */
+static void lease(const struct book *book, const struct token_uses *batch, struct model_use *use)
+{
+	if (model_op_hands_out(use->op)) {
+		use->lease_end_unix_ms = use->unix_ms + (int64_t)book->lease_s * 1000;
+		use->holder = batch->user.holder;
+	}
 }
 
 /* One use.batch of the batches from first up to end, which count uses together. */
@@ -179,6 +189,7 @@ static kms_err write_run(struct book *book, struct store_tx *tx, const struct tr
 		for (uint32_t i = 0; i < batch->uses.count; i++, n++) {
 			fill_use(&batch->uses.rows[i], &uses[n]);
 			uses[n].unix_ms = unix_ms;
+			lease(book, batch, &uses[n]);
 			KMS_TRY(name_principal(book, batch, i > 0 ? &uses[n - 1] : NULL, &uses[n]));
 		}
 		box->change.u.use_batch.running = batch->uses.running;

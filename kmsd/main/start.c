@@ -124,7 +124,8 @@ static kms_err open_parts(const struct settings *settings, struct parts *parts)
 			"the system token's kms-tokend does not answer; start it, then kmsd");
 		return KMS_ERR(TOKEN_DOWN);
 	}
-	KMS_TRY(ledger_start(parts->store, parts->tokens, system, settings->tiles, &parts->ledger));
+	KMS_TRY(ledger_start(parts->store, parts->tokens, system, settings->tiles,
+		policy_lease_s(parts->policy), &parts->ledger));
 	const struct service_parts service_parts = {
 		.store = parts->store,
 		.policy = parts->policy,

@@ -104,6 +104,11 @@ static struct policy_answer check_state(
 	return allow();
 }
 
+uint32_t policy_lease_s(const struct policy *policy)
+{
+	return policy->lease_s;
+}
+
 struct policy_answer policy_decide(
 	const struct policy *policy, const struct policy_question *question)
 {

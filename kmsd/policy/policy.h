@@ -14,6 +14,7 @@ enum {
 	POLICY_VERSION = 1,   /* of the file */
 	POLICY_DENY_MAX = 64, /* rules under `deny` */
 	POLICY_NAME_MAX = 64, /* bytes of a rule's name */
+	POLICY_LEASE_S = 3600, /* where the file does not say */
 };
 
 /* A policy file as it was read. Constant from then on, so threads may share it. */
@@ -21,6 +22,9 @@ struct policy;
 /* CONFIG, logged with file and line. */
 kms_err policy_read(const char *path, struct policy **ret_policy);
 void policy_free(struct policy **policy);
+
+/* How long a client may hold a data key that it was handed: seconds, 1 .. LIMIT_LEASE_S. */
+uint32_t policy_lease_s(const struct policy *policy);
 
 /* The facts of one request. */
 struct policy_question {

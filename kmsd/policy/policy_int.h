@@ -18,6 +18,7 @@ struct policy_rule {
 struct policy {
 	bool sealed;
 	bool clear;
+	uint32_t lease_s;
 	size_t rule_count;
 	struct policy_rule rules[POLICY_DENY_MAX];
 };

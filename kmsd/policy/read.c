@@ -129,8 +129,11 @@ kms_err policy_read(const char *path, struct policy **ret_policy)
 	if (policy == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
-	uint64_t version = 0;
+	uint64_t version = 0, lease = 0;
 	KMS_TRY(config_get_uint(root, "version", POLICY_VERSION, POLICY_VERSION, &version));
+	KMS_TRY(config_get_uint_or(
+		root, "lease_seconds", POLICY_LEASE_S, 1, LIMIT_LEASE_S, &lease));
+	policy->lease_s = (uint32_t)lease;
 	KMS_TRY(read_delivery(root, policy));
 	KMS_TRY(read_rules(root, policy));
 	KMS_TRY(config_end(root));

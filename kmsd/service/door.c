@@ -53,6 +53,7 @@ static const struct {
 	[MODEL_OP_WRAP] = {uses_run, ABOUT_KEY},
 	[MODEL_OP_UNWRAP] = {uses_run, ABOUT_KEY},
 	[MODEL_OP_REWRAP] = {uses_run, ABOUT_KEY},
+	[MODEL_OP_LEASE_REPORT] = {leases_report, ABOUT_NOTHING},
 	[MODEL_OP_LEDGER_HEAD] = {lists_head, ABOUT_NOTHING},
 	[MODEL_OP_LEDGER_ENTRIES] = {lists_entries, ABOUT_NOTHING},
 	[MODEL_OP_LEDGER_USES] = {lists_uses, ABOUT_NOTHING},

@@ -5,6 +5,7 @@
  *	lists.c     lists and shows           keys.c     create, rotate, suspend, resume, deactivate
  *	history.c   all that happened to one key
  *	uses.c      data key, wrap, unwrap, rewrap, sealed or clear
+ *	leases.c    clients' receipts for data keys, and what they are to give up
  *	sessions.c  whose sealed session is it  births.c   one KEK in every token of a key
  *	recover.c   after each new link: commit or abandon by the ledger's word
  *	erase.c     plan, request and show an erasure      approve.c  approve and cancel it
@@ -83,6 +84,7 @@ kms_err keys_change_state(struct service *, const struct service_ask *, struct m
 kms_err datasets_add(struct service *, const struct service_ask *, struct model_answer *);
 kms_err sessions_open(struct service *, const struct service_ask *, struct model_answer *);
 kms_err uses_run(struct service *, const struct service_ask *, struct model_answer *);
+kms_err leases_report(struct service *, const struct service_ask *, struct model_answer *);
 kms_err erase_plan(struct service *, const struct service_ask *, struct model_answer *);
 kms_err erase_request(struct service *, const struct service_ask *, struct model_answer *);
 kms_err erase_list(struct service *, const struct service_ask *, struct model_answer *);

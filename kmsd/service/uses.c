@@ -106,7 +106,7 @@ static kms_err run_sealed(struct service *service, const struct service_ask *ask
 	struct token_call call = {
 		.session = *session,
 		.op = ask->request->op,
-		.principal = ask->who->id,
+		.user = {ask->who->id, ask->request->u.use.holder},
 		.principal_spki = ask->who->spki,
 		.key = ask->key.id,
 		.count = (uint32_t)ask->request->u.use.item_count,
@@ -176,7 +176,8 @@ static kms_err clear_call(
 	};
 	uint64_t boot[LIMIT_CUSTODY_TOKENS], n[LIMIT_CUSTODY_TOKENS];
 	memcpy(key.tokens, ask->key.tokens, sizeof(key.tokens));
-	KMS_TRY(token_clear_call(service->parts.tokens, &key, ask->request->op, &ask->who->id, uses,
+	const struct token_user user = {ask->who->id, ask->request->u.use.holder};
+	KMS_TRY(token_clear_call(service->parts.tokens, &key, ask->request->op, &user, uses,
 		(uint32_t)ask->request->u.use.item_count, boot, n));
 	for (uint32_t i = 0; i < key.token_count; i++) {
 		if (n[i] > 0) {
@@ -244,6 +245,9 @@ kms_err uses_run(
 	struct model_call_item *items KMS_AUTO_FREE = calloc(count, sizeof(*items));
 	if (contexts == NULL || items == NULL) {
 		return KMS_ERR(NO_MEMORY);
+	}
+	if (model_op_hands_out(ask->request->op)) {
+		answer->u.use.lease_s = policy_lease_s(service->parts.policy);
 	}
 	kms_err err = write_contexts(ask, contexts, items);
 	if (kms_is_ok(err)) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the effect of one change on state, by the tables of model: tenants, tokens, datasets,
- * positions; keys stand in apply_key.c, erasures in apply_erase.c and apply_erased.c. Runs in kmsd.
+ * positions; keys stand in apply_key.c, erasures in apply_erase.c and apply_erased.c, leases in
+ * leases.c. Runs in kmsd.
  * Decides by what the change and the rows say and by nothing else (no clock, no random), so that
  * replaying the ledger gives the same rows.
  */
@@ -288,6 +289,8 @@ kms_err store_apply(
 		return store_apply_erase_final(conn, change, seq);
 	case MODEL_CHANGE_CERT_ISSUE:
 		return store_apply_cert_issue(conn, change, seq);
+	case MODEL_CHANGE_LEASE_RECEIPT:
+		return store_apply_lease_receipt(conn, change, seq);
 	case MODEL_CHANGE_ALARM:
 		return KMS_OK; /* it says something and changes nothing */
 	}

@@ -53,6 +53,12 @@ kms_err store_apply_erase_final(
 kms_err store_apply_cert_issue(
 	struct store_conn *conn, const struct model_change *change, uint64_t seq);
 
+/* EXISTS for a receipt that was there. */
+kms_err store_apply_lease_receipt(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+/* With the use records that say so; denials among them are passed over. */
+kms_err store_leases_grant(struct store_conn *conn, const struct model_use *uses, size_t count);
+
 kms_err store_apply_key_intent(
 	struct store_conn *conn, const struct model_change *change, int64_t unix_ms);
 kms_err store_apply_key_result(struct store_conn *conn, const struct model_change *change);

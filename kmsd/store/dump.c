@@ -26,6 +26,8 @@ static const struct {
 	{"erasure_entry", "SELECT * FROM erasure_entry ORDER BY erasure, seq"},
 	{"certificate", "SELECT * FROM certificate ORDER BY id"},
 	{"use_count", "SELECT * FROM use_count ORDER BY logical_key"},
+	{"lease", "SELECT * FROM lease ORDER BY logical_key, version, principal, holder"},
+	{"receipt", "SELECT * FROM receipt ORDER BY principal, holder"},
 };
 
 static void write_blob(struct kms_writer *writer, const uint8_t *blob, size_t len)

@@ -12,7 +12,8 @@
 
 #include "store_int.h"
 
-const char *const store_migrations[] = {store_migration_001, store_migration_002};
+const char *const store_migrations[] = {
+	store_migration_001, store_migration_002, store_migration_003};
 const int store_migration_count = sizeof(store_migrations) / sizeof(store_migrations[0]);
 
 static kms_err io_error(const char *path, const char *doing)

@@ -114,7 +114,29 @@ struct store_use_count {
 kms_err store_use_count_get(
 	struct store *store, const struct kms_id *key, struct store_use_count *ret_count);
 
-/* Count these uses, with the records that say so: denials among them are passed over. */
+/* Data keys that were handed out and are on lease, of one version of a key or (version 0) of all. */
+struct store_lease_sum {
+	uint64_t granted, returned;
+	int64_t last_end_unix_ms; /* of those that were not returned; 0: there are none */
+};
+kms_err store_lease_sum(struct store *store, const struct kms_id *key, uint32_t version,
+	struct store_lease_sum *ret_sum);
+/* Who has some that were not returned, their leases over or not, by id. Caller frees. */
+kms_err store_lease_clients(struct store *store, const struct kms_id *key, uint32_t version,
+	struct kms_id **ret_principals, size_t *ret_count);
+/* Keys of which this holder is to give everything up: an erasure has them. At most
+ * LIMIT_RECALLED_KEYS; caller frees. */
+kms_err store_lease_recalled(struct store *store, const struct kms_id *principal,
+	const struct kms_id *holder, struct kms_id **ret_keys, size_t *ret_count);
+/* Has this holder something of it that was not returned? */
+kms_err store_lease_is_open(struct store *store, const struct kms_id *key, uint32_t version,
+	const struct kms_id *principal, const struct kms_id *holder, bool *ret_open);
+/* The number of a holder's last receipt; 0: none is known. */
+kms_err store_receipt_last(struct store *store, const struct kms_id *principal,
+	const struct kms_id *holder, uint64_t *ret_number);
+
+/* Count these uses, and what they lease, with the records that say so: denials among them are
+ * passed over. */
 kms_err store_uses_count(struct store_tx *tx, const struct model_use *uses, size_t count);
 
 /* Where the recorded uses, and the recorded statements, of a token end; zeros: none yet. */

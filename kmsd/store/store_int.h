@@ -119,5 +119,6 @@ extern const char *const store_migrations[];
 extern const int store_migration_count;
 extern const char store_migration_001[];
 extern const char store_migration_002[];
+extern const char store_migration_003[];
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: how often each key was used, counted when its use records are written, so that nobody has
- * to read them all again. Runs in kmsd. What is counted is what the records say.
+ * to read them all again. What was handed out is on lease from then on (leases.c). Runs in kmsd.
+ * What is counted is what the records say.
  */
-#include "store_int.h"
+#include "apply_int.h"
 
 /* One more use; denials are none. */
 static void count_use(struct store_use_count *count, const struct model_use *use)
@@ -71,7 +72,7 @@ kms_err store_uses_count(struct store_tx *tx, const struct model_use *uses, size
 			KMS_TRY(add_count(&tx->store->writer, key, &sum));
 		}
 	}
-	return KMS_OK;
+	return store_leases_grant(&tx->store->writer, uses, count);
 }
 
 kms_err store_use_count_get(

@@ -16,7 +16,7 @@ void pending_free(struct pending *pending)
 }
 
 /* Register before sending: the answer may be quicker than we are. */
-static kms_err add_pending(struct token *token, struct tokmsg *msg, const struct kms_id *principal,
+static kms_err add_pending(struct token *token, struct tokmsg *msg, const struct token_user *user,
 	struct pending **ret_pending)
 {
 	struct pending *pending = calloc(1, sizeof(*pending));
@@ -35,7 +35,7 @@ static kms_err add_pending(struct token *token, struct tokmsg *msg, const struct
 		pending->count = msg->type == TOKMSG_CALL ? msg->u.call.count : 0;
 		pending->links = token->links;
 		pending->until_ms = kms_monotonic_ms() + LIMIT_TOKEN_WAIT_MS;
-		pending->principal = *principal;
+		pending->user = *user;
 		pending->next = token->pending;
 		token->pending = pending;
 		token->pending_count++;
@@ -127,11 +127,11 @@ static kms_err wait_for(struct token *token, struct pending *pending, struct rep
 	return err;
 }
 
-kms_err ask(struct token *token, struct tokmsg *msg, const struct kms_id *principal,
+kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *user,
 	struct reply *ret_reply)
 {
 	struct pending *pending;
-	KMS_TRY(add_pending(token, msg, principal, &pending));
+	KMS_TRY(add_pending(token, msg, user, &pending));
 	send_request(token, pending->links, msg);
 	struct reply reply;
 	KMS_TRY(wait_for(token, pending, &reply));

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct kms_id nobody;
+const struct token_user nobody;
 
 void token_state_get(struct token *token, struct token_state *ret_state)
 {
@@ -85,7 +85,7 @@ kms_err token_call(
 			},
 	};
 	struct reply reply = {0};
-	KMS_TRY(ask(token, &msg, &call->principal, &reply));
+	KMS_TRY(ask(token, &msg, &call->user, &reply));
 	result->count = reply.count;
 	memcpy(result->codes, reply.codes, sizeof(result->codes));
 	result->boot = reply.boot;

@@ -12,7 +12,7 @@
 struct carry {
 	struct token_set *set;
 	const struct format_key *key;
-	const struct kms_id *principal;
+	const struct token_user *user;
 	const struct format_use *uses;
 	uint32_t count;
 	uint64_t *boot;
@@ -67,7 +67,7 @@ static kms_err send_one(struct carry *carry, uint32_t index, struct token *token
 	struct kms_bytes record;
 	struct token_call call = {
 		.op = op,
-		.principal = *carry->principal,
+		.user = *carry->user,
 		.key = carry->key->id,
 		.count = carry->count,
 		.items = items,
@@ -142,11 +142,11 @@ static kms_err carry_one(void *ctx, uint32_t index, enum model_op op,
 }
 
 kms_err token_clear_call(struct token_set *set, const struct format_key *key, enum model_op op,
-	const struct kms_id *principal, struct format_use *uses, uint32_t count,
+	const struct token_user *user, struct format_use *uses, uint32_t count,
 	uint64_t ret_boot[LIMIT_CUSTODY_TOKENS], uint64_t ret_n[LIMIT_CUSTODY_TOKENS])
 {
 	memset(ret_boot, 0, sizeof(uint64_t) * LIMIT_CUSTODY_TOKENS);
 	memset(ret_n, 0, sizeof(uint64_t) * LIMIT_CUSTODY_TOKENS);
-	struct carry carry = {set, key, principal, uses, count, ret_boot, ret_n};
+	struct carry carry = {set, key, user, uses, count, ret_boot, ret_n};
 	return format_custody_call(key, op, uses, count, carry_one, &carry);
 }

@@ -59,7 +59,6 @@ static uint64_t queued_of(const struct token *token, uint64_t boot)
 static kms_err fetch_pending(
 	struct token *token, struct toklink *link, const struct model_hello *hello)
 {
-	static const struct kms_id unknown;
 	for (;;) {
 		(void)pthread_mutex_lock(&token->lock);
 		uint64_t have = queued_of(token, hello->boot);
@@ -80,7 +79,7 @@ static kms_err fetch_pending(
 			err = KMS_ERR(FORMAT);
 		} else if (more) {
 			(void)pthread_mutex_lock(&token->lock);
-			err = uses_queue(token, &msg.u.uses, &unknown);
+			err = uses_queue(token, &msg.u.uses, &nobody);
 			(void)pthread_mutex_unlock(&token->lock);
 		}
 		tokmsg_clear(&msg);
@@ -181,7 +180,7 @@ static kms_err take_answer(struct token *token, struct pending *pending, struct 
 		reply->boot = answer->uses.boot;
 		if (answer->uses.count > 0) {
 			reply->last_n = answer->uses.first + answer->uses.count - 1;
-			KMS_TRY(uses_queue(token, &answer->uses, &pending->principal));
+			KMS_TRY(uses_queue(token, &answer->uses, &pending->user));
 		}
 		break;
 	}

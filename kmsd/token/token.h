@@ -51,10 +51,15 @@ kms_err token_session_open(struct token *token, struct kms_bytes flight, struct 
 	struct kms_buf *ret_flight);
 kms_err token_session_close(struct token *token, const struct kms_id *session);
 
+/* For whom a key is used, as the use records say it. */
+struct token_user {
+	struct kms_id principal; /* zero: find it by the SPKI */
+	struct kms_id holder;    /* its libkms client; zero: not said */
+};
 struct token_call {
 	struct kms_id session;
 	enum model_op op;
-	struct kms_id principal; /* for the use records */
+	struct token_user user;
 	struct kms_hash principal_spki;
 	struct kms_id key;
 	uint32_t count;
@@ -84,7 +89,7 @@ kms_err token_call(
  * the answer goes out; n 0: nothing was used there.
  */
 kms_err token_clear_call(struct token_set *set, const struct format_key *key, enum model_op op,
-	const struct kms_id *principal, struct format_use *uses, uint32_t count,
+	const struct token_user *user, struct format_use *uses, uint32_t count,
 	uint64_t ret_boot[LIMIT_CUSTODY_TOKENS], uint64_t ret_n[LIMIT_CUSTODY_TOKENS]);
 
 /* ---- the queue of uses ---- */
@@ -92,7 +97,7 @@ kms_err token_clear_call(struct token_set *set, const struct format_key *key, en
 /* What one answer counted, or what was offered again. */
 struct token_uses {
 	struct model_counted uses;
-	struct kms_id principal; /* zero: offered again; find it by the SPKI */
+	struct token_user user; /* zeros: offered again */
 	struct token_uses *next;
 };
 /* Take all that waits, oldest first, whole batches of at most max uses together (at least one

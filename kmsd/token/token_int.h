@@ -50,7 +50,7 @@ struct pending {
 	uint32_t count;   /* CALL: items */
 	uint64_t links;   /* of the link it belongs to: it is sent on no other */
 	int64_t until_ms; /* monotonic */
-	struct kms_id principal;
+	struct token_user user;
 	pthread_cond_t answered; /* its own: an answer wakes its asker, and nobody else */
 	bool done;
 	bool left; /* nobody waits any more */
@@ -117,13 +117,13 @@ void link_flush_ack(struct token *token);
  * held. */
 void link_finish(struct token *token, struct pending **at, kms_err err);
 /* One request; reply is the caller's to clear, whatever comes back. */
-kms_err ask(struct token *token, struct tokmsg *msg, const struct kms_id *principal,
+kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *user,
 	struct reply *ret_reply);
-extern const struct kms_id nobody; /* the principal of requests that use no key */
+extern const struct token_user nobody; /* of requests that use no key */
 /* Ask for something whose answer is bytes; is that it was done. */
 kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf *ret_bytes);
 kms_err ask_done(struct token *token, struct tokmsg *msg);
 /* Append a batch; takes over its rows. lock is held. */
-kms_err uses_queue(struct token *token, struct model_counted *uses, const struct kms_id *principal);
+kms_err uses_queue(struct token *token, struct model_counted *uses, const struct token_user *user);
 
 #endif

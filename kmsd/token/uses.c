@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-kms_err uses_queue(struct token *token, struct model_counted *uses, const struct kms_id *principal)
+kms_err uses_queue(struct token *token, struct model_counted *uses, const struct token_user *user)
 {
 	struct token_uses *batch = calloc(1, sizeof(*batch));
 	if (batch == NULL) {
@@ -14,7 +14,7 @@ kms_err uses_queue(struct token *token, struct model_counted *uses, const struct
 		return KMS_ERR(NO_MEMORY);
 	}
 	batch->uses = *uses;
-	batch->principal = *principal;
+	batch->user = *user;
 	uses->rows = NULL;
 	struct token_uses **at = &token->uses;
 	while (*at != NULL) {

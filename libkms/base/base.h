@@ -266,6 +266,7 @@ void kms_log(enum kms_log_level level, const char *format, ...)
 
 int64_t kms_now_unix_ms(void);  /* UTC */
 int64_t kms_monotonic_ms(void); /* for time limits */
+int64_t kms_boottime_ms(void);  /* the same, and goes on while the host sleeps: for leases */
 /* Tests only: fix the UTC clock; a negative value lets it run again. */
 void kms_clock_fix(int64_t unix_ms);
 enum { KMS_TIME_TEXT = 25 };

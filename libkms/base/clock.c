@@ -34,6 +34,11 @@ int64_t kms_monotonic_ms(void)
 	return read_ms(CLOCK_MONOTONIC);
 }
 
+int64_t kms_boottime_ms(void)
+{
+	return read_ms(CLOCK_BOOTTIME);
+}
+
 void kms_clock_fix(int64_t unix_ms)
 {
 	atomic_store(&fixed_unix_ms, unix_ms);

@@ -87,6 +87,8 @@ static const struct row TABLE[] = {
 		429, KMIP_SERVER_LIMIT_EXCEEDED, EXIT_CODE_AGAIN},
 	[KMS_CODE_ERASED] = {"erased", "the key was crypto-erased",
 		410, KMIP_OBJECT_DESTROYED, EXIT_CODE_KEY},
+	[KMS_CODE_LEASE] = {"lease", "the data key's lease is over: unwrap it again",
+		409, KMIP_WRONG_KEY_LIFECYCLE_STATE, EXIT_CODE_KEY},
 
 	[KMS_CODE_CONFIG] = {"config", "the configuration is not valid",
 		500, KMIP_GENERAL_FAILURE, EXIT_CODE_CONFIG},

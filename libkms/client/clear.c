@@ -80,21 +80,37 @@ static kms_err take_item(const struct format_key *key, enum model_op op,
 	return KMS_OK;
 }
 
+/* kmsd asked the tokens, and counted for each that was asked. Of `any` one was, as a rule: the
+ * first. */
+static void note_handed(const struct format_key *key, struct format_use *use)
+{
+	uint32_t asked = key->custody == MODEL_CUSTODY_ALL ? key->token_count : 1;
+	for (uint32_t i = 0; use->code == KMS_CODE_OK && i < asked; i++) {
+		use->handed[i] = use->wrapped.slots[i].version;
+	}
+}
+
 static kms_err call(struct kms_client *client, const struct format_key *key, enum model_op op,
 	struct batch *batch, struct model_item *items)
 {
 	KMS_AUTO(model_answer) answer = NULL;
+	int64_t asked_ms = kms_boottime_ms();
 	struct model_request request = {.op = op};
 	KMS_TRY(fill_items(op, batch, items));
 	request.u.use.key = key->id;
+	request.u.use.holder = client->leases->holder;
 	request.u.use.item_count = batch->count;
 	request.u.use.items = items;
 	KMS_TRY(ask(client, &request, &answer));
 	if (answer->u.use.item_count != batch->count) {
 		return KMS_ERR(FORMAT);
 	}
+	batch_lease(batch, op, asked_ms, answer->u.use.lease_s);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		KMS_TRY(take_item(key, op, &answer->u.use.items[i], &batch->uses[i]));
+		if (model_op_hands_out(op)) {
+			note_handed(key, &batch->uses[i]);
+		}
 	}
 	return KMS_OK;
 }

@@ -23,7 +23,8 @@ static kms_err open_parts(struct kms_client *client, const char *profile_path)
 	for (uint32_t i = 0; i < profile->token_count; i++) {
 		KMS_TRY(sealed_new(client, &profile->tokens[i], &client->sealed[i]));
 	}
-	return http_new(profile, &client->http);
+	KMS_TRY(http_new(profile, &client->http));
+	return leases_new(client, &client->leases);
 }
 
 kms_err kms_client_open(const char *profile_path, struct kms_client **ret_client)
@@ -46,6 +47,7 @@ void kms_client_free(struct kms_client **client)
 	if (client == NULL || *client == NULL) {
 		return;
 	}
+	leases_free(&(*client)->leases); /* its last receipts still go out */
 	for (size_t i = 0; i < PROFILE_TOKENS_MAX; i++) {
 		sealed_free(&(*client)->sealed[i]);
 	}
@@ -110,18 +112,19 @@ bool retry_again(struct retry *retry, kms_err err)
 	return true;
 }
 
-/* The error that the answer names, its detail kept as the problem. */
-static kms_err problem_of(struct kms_client *client, const struct http_answer *answer)
+/* The error that the answer names, its detail as the problem. */
+static kms_err problem_of(struct http_answer *answer)
 {
 	kms_err err = KMS_OK;
 	KMS_AUTO_FREE char *detail = NULL;
 	if (!kms_is_ok(wire_problem_read(http_answer_body(answer), &err, &detail)) ||
 		kms_is_ok(err)) {
-		client_problem_set(
-			client, "HTTP status %u, which is no answer of a kmsd", answer->status);
+		(void)snprintf(answer->problem, sizeof(answer->problem),
+			"HTTP status %u, which is no answer of a kmsd", answer->status);
 		return KMS_ERR(NETWORK);
 	}
-	client_problem_set(client, "%s", detail == NULL ? "" : detail);
+	(void)snprintf(
+		answer->problem, sizeof(answer->problem), "%s", detail == NULL ? "" : detail);
 	return err;
 }
 
@@ -132,16 +135,16 @@ static bool answers_secrets(const struct model_request *request)
 	       !request->u.use.sealed;
 }
 
-static kms_err url_of(struct kms_client *client, enum model_op op, const char **ret_url)
+static kms_err url_of(const struct profile *profile, enum model_op op, const char **ret_url,
+	char problem[CLIENT_PROBLEM_MAX])
 {
-	const struct profile *profile = client->profile;
 	enum model_face face = model_op_face(op);
 	const char *url = face == MODEL_FACE_DATA ? profile->data_url : profile->admin_url;
 	if (url == NULL && face == MODEL_FACE_BOTH) {
 		url = profile->data_url;
 	}
 	if (url == NULL) {
-		client_problem_set(client, "the profile has no %s",
+		(void)snprintf(problem, CLIENT_PROBLEM_MAX, "the profile has no %s",
 			face == MODEL_FACE_DATA ? "data_url" : "admin_url");
 		return KMS_ERR(CONFIG);
 	}
@@ -149,31 +152,46 @@ static kms_err url_of(struct kms_client *client, enum model_op op, const char **
 	return KMS_OK;
 }
 
-kms_err client_ask(struct kms_client *client, const struct model_request *request,
-	struct retry *retry, struct http_answer *ret_answer)
+/* The answer is the caller's to free, also after a failure, of which it says the problem. */
+static kms_err ask(
+	struct kms_client *client, const struct model_request *request, struct http_answer *answer)
 {
 	KMS_AUTO_FREE char *target = NULL;
 	struct wire_body body __attribute__((cleanup(wire_body_free))) = {0};
-	HTTP_AUTO_ANSWER answer = {0};
 	struct http_call call = {
 		.method = wire_route_of(request->op)->method,
 		.secret = answers_secrets(request),
 	};
-	KMS_TRY(url_of(client, request->op, &call.url));
+	KMS_TRY(url_of(client->profile, request->op, &call.url, answer->problem));
 	KMS_TRY(wire_request_write(request, &target, &body));
 	call.target = target;
 	call.body = wire_body_bytes(&body);
-	kms_err err = http_call(client->http, &call, &answer);
+	KMS_TRY(http_call(client->http, &call, answer));
+	return answer->status / 100 == 2 ? KMS_OK : problem_of(answer);
+}
+
+kms_err client_ask(struct kms_client *client, const struct model_request *request,
+	struct retry *retry, struct http_answer *ret_answer)
+{
+	HTTP_AUTO_ANSWER answer = {0};
+	kms_err err = ask(client, request, &answer);
 	if (!kms_is_ok(err)) {
 		client_problem_set(client, "%s", answer.problem);
-		return err;
-	}
-	if (answer.status / 100 != 2) {
 		if (retry != NULL) {
 			retry->after_s = answer.retry_after_s;
 		}
-		return problem_of(client, &answer);
+		return err;
 	}
+	*ret_answer = answer;
+	answer = (struct http_answer){0};
+	return KMS_OK;
+}
+
+kms_err client_ask_quietly(struct kms_client *client, const struct model_request *request,
+	struct http_answer *ret_answer)
+{
+	HTTP_AUTO_ANSWER answer = {0};
+	KMS_TRY(ask(client, request, &answer));
 	*ret_answer = answer;
 	answer = (struct http_answer){0};
 	return KMS_OK;

@@ -13,6 +13,7 @@
 #include "base.h"
 #include "channel.h"
 #include "config.h"
+#include "crypto.h"
 #include "format.h"
 #include "model.h"
 
@@ -103,6 +104,7 @@ struct kms_client {
 	struct profile *profile;
 	struct channel_identity *identity;
 	struct http *http;
+	struct leases *leases;
 	struct sealed *sealed[PROFILE_TOKENS_MAX]; /* one for each of profile.tokens */
 	pthread_mutex_t lock; /* of the problem; a leaf: nothing is locked under it */
 	char problem[CLIENT_PROBLEM_MAX];
@@ -134,13 +136,20 @@ bool retry_again(struct retry *retry, kms_err err);
 kms_err client_ask(struct kms_client *client, const struct model_request *request,
 	struct retry *retry, struct http_answer *ret_answer);
 
+/* The same once, for the client's own thread: the problem is nobody's. */
+kms_err client_ask_quietly(struct kms_client *client, const struct model_request *request,
+	struct http_answer *ret_answer);
+
 /* ---- one request's worth of uses, all of one key ---- */
 
 struct batch {
 	uint32_t count;
+	int64_t lease_end_ms; /* boottime; the earliest of what was handed out; 0: nothing yet */
 	struct format_use *uses;
 	struct model_context **contexts; /* as the callers gave them: what kmsd may know */
 };
+/* The answer to a request of that time leases what it handed out for so long. */
+void batch_lease(struct batch *batch, enum model_op op, int64_t asked_ms, uint32_t lease_s);
 
 /* ---- sealed sessions (sealed.c) ---- */
 
@@ -156,7 +165,7 @@ void sealed_free(struct sealed **sealed);
  * once. patient: wait and try again while the token is down.
  */
 kms_err sealed_exchange(struct sealed *sealed, enum model_op op, const struct kms_id *key,
-	const struct batch *batch, bool patient, const struct kms_secret *message,
+	struct batch *batch, bool patient, const struct kms_secret *message,
 	struct kms_secret **ret_answer);
 
 /* ---- clear delivery (clear.c) ---- */
@@ -167,8 +176,16 @@ kms_err clear_call(struct kms_client *client, const struct format_key *key, enum
 
 /* ---- uses of keys (work.c) ---- */
 
-/* One use of a key, on its way. */
+/* What a data key was handed out for. */
+struct lease {
+	int64_t end_ms;                          /* boottime */
+	uint32_t versions[LIMIT_CUSTODY_TOKENS]; /* of the key, by its tokens; 0: not by this one */
+};
+
+/* One use of a key, on its way. What it was handed and does not pass on it gives up. */
 struct work {
+	struct leases *leases; /* borrowed from the client */
+	struct lease lease;
 	struct model_context *context; /* as the caller gave it; owned */
 	struct kms_buf canonical;      /* the same with the tenant; owned */
 	struct format_use use;         /* borrows canonical; owns its data key */
@@ -191,12 +208,71 @@ kms_err works_run(struct kms_client *client, enum model_op op, const struct kms_
 kms_err work_run(
 	struct kms_client *client, enum model_op op, const struct kms_id *key, struct work *work);
 
+/* ---- leases (leases.c, receipts.c) ---- */
+
+/* All that a client holds on lease, and what it gave up and has not said yet; any thread. Data keys
+ * keep it while they live. */
+struct leases {
+	struct kms_client *client;    /* NULL: freed */
+	struct kms_id holder;         /* the client, in use records and receipts */
+	struct crypto_signer *signer; /* of the client's certificate */
+	struct kms_buf certificate;
+	pthread_t thread;
+	bool has_thread;
+	pthread_mutex_t lock; /* of all that follows; nothing is locked under it */
+	pthread_cond_t changed;
+	size_t references; /* the client, and data keys */
+	bool closed;
+	struct kms_data_key *first;
+	/* given up, and in no receipt yet */
+	struct format_receipt_row *rows;
+	size_t row_count, row_cap;
+	int64_t news_since_ms; /* 0: none */
+	/* the receipt that kmsd has not answered; empty: none */
+	struct kms_buf pending;
+	uint8_t signature[MODEL_SIGNATURE];
+	uint64_t number; /* of the last receipt made */
+	int64_t asked_ms;
+	bool urgent;    /* kmsd, or the user, wants the receipts now */
+	bool reporting; /* somebody does: pending and number are theirs */
+};
+/* CONFIG and others, as of certificate and key. */
+kms_err leases_new(struct kms_client *client, struct leases **ret_leases);
+/* Wipes everything, sends the receipts, once, and ends the thread. */
+void leases_free(struct leases **leases);
+kms_err leases_add(struct leases *leases, struct kms_data_key *data_key);
+void leases_remove(struct kms_data_key *data_key); /* wiped */
+/* A new lease for the same data key; takes the key. */
+void leases_renew(
+	struct kms_data_key *data_key, struct kms_secret **key, const struct lease *lease);
+/* What was handed out for this, and no data key holds, is wiped. */
+void leases_gave_up(struct leases *leases, const struct kms_id *key, const struct lease *lease);
+/* Wipe what is held under one key (NULL: all), but what is borrowed, and tell kmsd now. */
+kms_err leases_purge(struct leases *leases, const struct kms_id *key);
+/* Its signer and certificate. */
+kms_err receipts_open(struct leases *leases);
+/* pending, of what was given up. lock is held. */
+kms_err receipts_make(struct leases *leases);
+/* pending, if there is any, to kmsd, and what it wants back. */
+kms_err receipts_send(struct leases *leases, struct kms_id ret_recalled[LIMIT_RECALLED_KEYS],
+	uint32_t *ret_count);
+
 /* ---- keys (keys.c) ---- */
 
 struct kms_data_key {
-	struct kms_secret *key;
+	struct kms_id id; /* of the key that it is under */
 	struct kms_buf wrapped;
+	struct leases *leases;
+	/* under its lock: */
+	struct kms_secret *key; /* NULL: purged */
+	struct lease lease;
+	uint32_t borrowed;
+	bool recalled;
+	bool disowned;
+	struct kms_data_key *previous, *next;
 };
+/* Takes the key out of a work that is done. */
+kms_err data_key_take(struct work *work, struct kms_data_key **ret_data_key);
 /* A key id as text, or the profile's default key for NULL. */
 kms_err client_key(struct kms_client *client, const char *key_id, struct kms_id *ret_id);
 

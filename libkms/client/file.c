@@ -36,17 +36,47 @@ static kms_err open_input(struct kms_client *client, const char *path, int *ret_
 	return KMS_OK;
 }
 
-/* ---- progress ---- */
+/* ---- one stream, its lease and its progress ---- */
 
-struct progress {
+/* The data key is borrowed as long as the stream runs: what is derived from it lives as long. */
+struct run {
+	struct kms_client *client;
+	const struct kms_context *context;
+	struct kms_data_key *data_key;
 	const struct kms_file_options *options;
 	uint64_t total;
 };
 
+static void run_end(struct run *run)
+{
+	if (run->data_key != NULL) {
+		kms_data_key_return(run->data_key);
+		kms_data_key_free(&run->data_key);
+	}
+}
+#define RUN_AUTO __attribute__((cleanup(run_end))) struct run
+
+static kms_err run_begin(struct run *run, struct work *work)
+{
+	KMS_AUTO(kms_data_key) data_key = NULL;
+	const uint8_t *bytes;
+	KMS_TRY(data_key_take(work, &data_key));
+	KMS_TRY(kms_data_key_borrow(data_key, &bytes));
+	run->data_key = kms_take(&data_key);
+	return KMS_OK;
+}
+
+/* A stream that outlives its lease asks for another, and ends where kmsd gives none. */
 static kms_err tell(void *arg, uint64_t done)
 {
-	const struct progress *progress = arg;
-	return progress->options->progress(progress->options->progress_arg, done, progress->total);
+	const struct run *run = arg;
+	if (kms_data_key_lease_s(run->data_key) == 0) {
+		KMS_TRY(kms_data_key_renew(run->client, run->data_key, run->context));
+	}
+	if (run->options == NULL || run->options->progress == NULL) {
+		return KMS_OK;
+	}
+	return run->options->progress(run->options->progress_arg, done, run->total);
 }
 
 /* Bytes from here to the end of a regular file; 0 where there is no telling. */
@@ -72,15 +102,12 @@ static uint64_t plain_bytes(uint64_t sealed)
 	return sealed > tags ? sealed - tags : 0;
 }
 
-static struct stream_options stream_options_of(
-	const struct kms_file_options *options, struct progress *progress)
+static struct stream_options stream_options_of(struct run *run)
 {
-	struct stream_options stream = {0};
-	if (options != NULL) {
-		stream.threads = options->threads;
-		stream.force = options->force;
-		stream.progress = options->progress == NULL ? NULL : tell;
-		stream.progress_arg = progress;
+	struct stream_options stream = {.progress = tell, .progress_arg = run};
+	if (run->options != NULL) {
+		stream.threads = run->options->threads;
+		stream.force = run->options->force;
 	}
 	return stream;
 }
@@ -93,21 +120,21 @@ kms_err kms_encrypt_file(struct kms_client *client, const char *key_id,
 {
 	FD_AUTO in = -1;
 	WORK_AUTO work = {0};
-	KMS_AUTO_BUF wrapped = {0};
+	RUN_AUTO run = {client, context, NULL, options, 0};
 	struct kms_id key;
 	client_problem_set(client, "%s", "");
 	KMS_TRY(client_key(client, key_id, &key));
 	KMS_TRY(open_input(client, in_path, &in));
 	KMS_TRY(work_new(client, context, &work));
 	KMS_TRY(work_run(client, MODEL_OP_DATAKEY, &key, &work));
-	KMS_TRY(format_wrapped_write(&work.use.wrapped, &wrapped));
+	KMS_TRY(run_begin(&run, &work));
 	const struct stream_inputs inputs = {
-		.key = work.use.data_key,
+		.key = run.data_key->key,
 		.context = kms_buf_bytes(&work.canonical),
-		.wrapped = kms_buf_bytes(&wrapped),
+		.wrapped = kms_buf_bytes(&run.data_key->wrapped),
 	};
-	struct progress progress = {options, bytes_left(in)};
-	const struct stream_options stream = stream_options_of(options, &progress);
+	run.total = bytes_left(in);
+	const struct stream_options stream = stream_options_of(&run);
 	return out_path == NULL ? stream_encrypt_fd(in, STDOUT_FILENO, &inputs, &stream)
 				: stream_encrypt_file(in, out_path, &inputs, &stream);
 }
@@ -161,17 +188,19 @@ kms_err kms_decrypt_file(struct kms_client *client, const struct kms_context *co
 	FD_AUTO in = -1;
 	KMS_AUTO(stream_header) header = NULL;
 	WORK_AUTO work = {0};
+	RUN_AUTO run = {client, context, NULL, options, 0};
 	client_problem_set(client, "%s", "");
 	KMS_TRY(open_input(client, in_path, &in));
 	KMS_TRY(stream_header_read_fd(in, &header));
 	KMS_TRY(work_of_header(client, context, header, &work));
 	const struct kms_id key = work.use.wrapped.head.key;
 	KMS_TRY(work_run(client, MODEL_OP_UNWRAP, &key, &work));
-	struct progress progress = {options, plain_bytes(bytes_left(in))};
-	const struct stream_options stream = stream_options_of(options, &progress);
+	KMS_TRY(run_begin(&run, &work));
+	run.total = plain_bytes(bytes_left(in));
+	const struct stream_options stream = stream_options_of(&run);
 	return out_path == NULL
-		       ? stream_decrypt_fd(in, STDOUT_FILENO, header, work.use.data_key, &stream)
-		       : stream_decrypt_file(in, out_path, header, work.use.data_key, &stream);
+		       ? stream_decrypt_fd(in, STDOUT_FILENO, header, run.data_key->key, &stream)
+		       : stream_decrypt_file(in, out_path, header, run.data_key->key, &stream);
 }
 
 /* ---- headers ---- */

@@ -39,11 +39,6 @@ void kms_context_free(struct kms_context **context)
 
 /* ---- data key ---- */
 
-const uint8_t *kms_data_key_bytes(const struct kms_data_key *data_key)
-{
-	return kms_secret_cptr(data_key->key);
-}
-
 const uint8_t *kms_data_key_wrapped(const struct kms_data_key *data_key, size_t *ret_len)
 {
 	*ret_len = data_key->wrapped.len;
@@ -55,21 +50,25 @@ void kms_data_key_free(struct kms_data_key **data_key)
 	if (data_key == NULL || *data_key == NULL) {
 		return;
 	}
-	kms_secret_free(&(*data_key)->key);
+	leases_remove(*data_key);
+	kms_secret_free(&(*data_key)->key); /* one that got no lease */
 	kms_buf_free(&(*data_key)->wrapped);
 	free(*data_key);
 	*data_key = NULL;
 }
 
-/* Takes the key out of a work that is done. */
-static kms_err data_key_take(struct work *work, struct kms_data_key **ret_data_key)
+kms_err data_key_take(struct work *work, struct kms_data_key **ret_data_key)
 {
 	KMS_AUTO(kms_data_key) data_key = calloc(1, sizeof(*data_key));
 	if (data_key == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
 	KMS_TRY(format_wrapped_write(&work->use.wrapped, &data_key->wrapped));
+	data_key->id = work->use.wrapped.head.key;
+	data_key->lease = work->lease;
 	data_key->key = kms_take(&work->use.data_key);
+	KMS_TRY(leases_add(work->leases, data_key));
+	work->lease = (struct lease){0}; /* the data key's now */
 	*ret_data_key = kms_take(&data_key);
 	return KMS_OK;
 }
@@ -208,6 +207,31 @@ kms_err kms_unwrap(struct kms_client *client, const uint8_t *wrapped, size_t wra
 	const struct kms_id key = work.use.wrapped.head.key;
 	KMS_TRY(work_run(client, MODEL_OP_UNWRAP, &key, &work));
 	return data_key_take(&work, ret_data_key);
+}
+
+kms_err kms_data_key_renew(
+	struct kms_client *client, struct kms_data_key *data_key, const struct kms_context *context)
+{
+	WORK_AUTO work = {0};
+	client_problem_set(client, "%s", "");
+	if (data_key->leases != client->leases) {
+		return KMS_ERR(ARGUMENT);
+	}
+	KMS_TRY(work_new_wrapped(client, context, kms_buf_bytes(&data_key->wrapped), &work));
+	KMS_TRY(work_run(client, MODEL_OP_UNWRAP, &data_key->id, &work));
+	leases_renew(data_key, &work.use.data_key, &work.lease);
+	work.lease = (struct lease){0};
+	return KMS_OK;
+}
+
+kms_err kms_client_purge(struct kms_client *client, const char *key_id)
+{
+	struct kms_id key;
+	if (key_id == NULL) {
+		return leases_purge(client->leases, NULL);
+	}
+	KMS_TRY(client_key(client, key_id, &key));
+	return leases_purge(client->leases, &key);
 }
 
 kms_err kms_wrap(struct kms_client *client, const char *key_id, const struct kms_context *context,

@@ -131,7 +131,7 @@ static kms_err seal(struct slot *slot, const struct kms_secret *message, struct 
 struct message {
 	enum model_op op;
 	const struct kms_id *key;
-	const struct batch *batch;
+	struct batch *batch;
 	const struct kms_secret *bytes;
 };
 
@@ -139,8 +139,9 @@ static kms_err send_record(struct sealed *sealed, const struct slot *slot,
 	const struct message *message, const struct kms_buf *record, struct retry *retry,
 	struct model_answer **ret_answer)
 {
-	const struct batch *batch = message->batch;
+	struct batch *batch = message->batch;
 	HTTP_AUTO_ANSWER body = {0};
+	int64_t asked_ms = kms_boottime_ms();
 	struct model_item *items KMS_AUTO_FREE = calloc(batch->count, sizeof(*items));
 	if (items == NULL) {
 		return KMS_ERR(NO_MEMORY);
@@ -155,11 +156,14 @@ static kms_err send_record(struct sealed *sealed, const struct slot *slot,
 	request.u.use.sealed = true;
 	request.u.use.token = sealed->token->id;
 	request.u.use.session = slot->session;
+	request.u.use.holder = sealed->client->leases->holder;
 	request.u.use.record = *record; /* borrowed, as the items are */
 	request.u.use.item_count = batch->count;
 	request.u.use.items = items;
 	KMS_TRY(client_ask(sealed->client, &request, retry, &body));
-	return wire_answer_read(message->op, http_answer_body(&body), ret_answer);
+	KMS_TRY(wire_answer_read(message->op, http_answer_body(&body), ret_answer));
+	batch_lease(batch, message->op, asked_ms, (*ret_answer)->u.use.lease_s);
+	return KMS_OK;
 }
 
 static kms_err send_once(struct sealed *sealed, struct slot *slot, const struct message *message,
@@ -180,7 +184,7 @@ static kms_err send_once(struct sealed *sealed, struct slot *slot, const struct 
 }
 
 kms_err sealed_exchange(struct sealed *sealed, enum model_op op, const struct kms_id *key,
-	const struct batch *batch, bool patient, const struct kms_secret *message,
+	struct batch *batch, bool patient, const struct kms_secret *message,
 	struct kms_secret **ret_answer)
 {
 	const struct message it = {op, key, batch, message};

@@ -25,12 +25,25 @@ static size_t item_bytes(const struct format_key *key, const struct work *work)
 	return ITEM_BYTES + key->token_count * ITEM_TOKEN_BYTES + work->canonical.len * 10 / 3 + 1;
 }
 
+static bool was_handed(const struct work *work)
+{
+	bool handed = false;
+	for (uint32_t i = 0; i < LIMIT_CUSTODY_TOKENS; i++) {
+		handed = handed || work->lease.versions[i] != 0;
+	}
+	return handed;
+}
+
 void work_free(struct work *work)
 {
+	kms_secret_free(&work->use.data_key);
+	if (was_handed(work)) {
+		leases_gave_up(work->leases, &work->use.wrapped.head.key, &work->lease);
+		work->lease = (struct lease){0};
+	}
 	free(work->context);
 	work->context = NULL;
 	kms_buf_free(&work->canonical);
-	kms_secret_free(&work->use.data_key);
 }
 
 kms_err work_new(
@@ -49,6 +62,7 @@ kms_err work_new(
 	}
 	KMS_TRY(format_context_write(work.context, &client->profile->tenant, &work.canonical));
 	KMS_TRY(kms_id_random(&work.use.wrapped.head.wrapped_key));
+	work.leases = client->leases;
 	*ret_work = work;
 	ret_work->use.context = kms_buf_bytes(&ret_work->canonical);
 	work = (struct work){0};
@@ -70,7 +84,7 @@ kms_err work_new_wrapped(const struct kms_client *client, const struct kms_conte
 struct carry {
 	struct kms_client *client;
 	const struct pins *pins;
-	const struct batch *batch;
+	struct batch *batch;
 };
 
 /* format_exchange */
@@ -119,6 +133,16 @@ static kms_err batch_fill(const struct format_key *key, enum model_op op, struct
 	return KMS_OK;
 }
 
+void batch_lease(struct batch *batch, enum model_op op, int64_t asked_ms, uint32_t lease_s)
+{
+	/* A kmsd that says no time, or one past all policies, gets the longest that there is. */
+	bool said = lease_s > 0 && lease_s <= LIMIT_LEASE_S;
+	int64_t end_ms = asked_ms + (int64_t)(said ? lease_s : LIMIT_LEASE_S) * 1000;
+	if (model_op_hands_out(op) && (batch->lease_end_ms == 0 || end_ms < batch->lease_end_ms)) {
+		batch->lease_end_ms = end_ms;
+	}
+}
+
 /* Back to the works, in the same order; an error stands for every one that went. */
 static void batch_empty(struct batch *batch, struct work *const *works, size_t count, kms_err err)
 {
@@ -128,6 +152,9 @@ static void batch_empty(struct batch *batch, struct work *const *works, size_t c
 			continue;
 		}
 		works[i]->use = batch->uses[next++];
+		works[i]->lease.end_ms = batch->lease_end_ms;
+		memcpy(works[i]->lease.versions, works[i]->use.handed,
+			sizeof(works[i]->lease.versions));
 		if (!kms_is_ok(err)) {
 			works[i]->use.code = err.code;
 		}

@@ -88,15 +88,26 @@ static kms_err ask(struct run *run, uint32_t token, enum model_op op,
 	return KMS_OK;
 }
 
+/* What the token says that it handed out. */
+static void note_handed(struct format_use *use, uint32_t token, enum model_op op,
+	const struct format_answer_item *item)
+{
+	if (item->code == KMS_CODE_OK && model_op_hands_out(op)) {
+		use->handed[token] = op == MODEL_OP_UNWRAP ? use->wrapped.slots[token].version
+							   : item->slot.version;
+	}
+}
+
 /* Slots and key material of one token's answer into the uses. first: of the tokens asked. */
 static kms_err take_answer(
 	struct run *run, uint32_t token, const struct format_answer *answer, bool first)
 {
 	bool slots = answer->op != MODEL_OP_UNWRAP;
-	bool keys = answer->op == MODEL_OP_DATAKEY || answer->op == MODEL_OP_UNWRAP;
+	bool keys = model_op_hands_out(answer->op);
 	for (uint32_t i = 0; i < run->count; i++) {
 		struct format_use *use = &run->uses[i];
 		const struct format_answer_item *item = &answer->items[i];
+		note_handed(use, token, answer->op, item);
 		if (use->code == KMS_CODE_OK) {
 			use->code = item->code;
 		}
@@ -196,11 +207,13 @@ static kms_err wrap_shares(struct run *run)
 
 /* What this token opened of the items that none before it did. Why an item failed is the first
  * token's word. */
-static kms_err take_missing(struct run *run, const struct format_answer *answer, bool first)
+static kms_err take_missing(
+	struct run *run, uint32_t token, const struct format_answer *answer, bool first)
 {
 	for (uint32_t i = 0; i < run->count; i++) {
 		struct format_use *use = &run->uses[i];
 		const struct format_answer_item *item = &answer->items[i];
+		note_handed(use, token, MODEL_OP_UNWRAP, item);
 		if (use->data_key != NULL) {
 			continue;
 		}
@@ -234,7 +247,7 @@ static kms_err unwrap_any(struct run *run)
 		KMS_AUTO(format_answer) answer = NULL;
 		kms_err asked = ask(run, token, MODEL_OP_UNWRAP, NULL, &message, &answer);
 		if (kms_is_ok(asked)) {
-			asked = take_missing(run, answer, !answered);
+			asked = take_missing(run, token, answer, !answered);
 		}
 		answered = answered || kms_is_ok(asked);
 		err = answered ? KMS_OK : asked;
@@ -290,7 +303,7 @@ kms_err format_custody_call(const struct format_key *key, enum model_op op, stru
 		.count = count,
 		.exchange = exchange,
 		.ctx = ctx,
-		.makes_keys = op == MODEL_OP_DATAKEY || op == MODEL_OP_UNWRAP};
+		.makes_keys = model_op_hands_out(op)};
 	if (count == 0 || count > LIMIT_BATCH_ITEMS || key->token_count == 0 ||
 		key->token_count > LIMIT_CUSTODY_TOKENS || !model_op_is_use(op)) {
 		return KMS_ERR(ARGUMENT);
@@ -304,6 +317,7 @@ kms_err format_custody_call(const struct format_key *key, enum model_op op, stru
 			head_of(key, &uses[i], &context, &uses[i].wrapped.head);
 		}
 		uses[i].code = KMS_CODE_OK;
+		memset(uses[i].handed, 0, sizeof(uses[i].handed));
 	}
 	kms_err err = run_op(&run, op);
 	if (!kms_is_ok(err)) {

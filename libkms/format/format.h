@@ -131,6 +131,9 @@ struct format_use {
 	struct format_wrapped wrapped;
 	struct kms_secret *data_key;
 	enum kms_code code; /* OK, or why this item failed; its outputs do not count then */
+	/* Under which version of the key token i handed the data key, or a share of it, out; 0: it
+	 * did not. Also when the item failed in the end. */
+	uint32_t handed[LIMIT_CUSTODY_TOKENS];
 };
 /* Carry one message to token i of the key and bring its answer. */
 typedef kms_err (*format_exchange)(void *ctx, uint32_t token, enum model_op op,
@@ -155,6 +158,26 @@ kms_err format_custody_check(const struct format_key *key, const struct format_w
  * a boot starts from 32 zero bytes. */
 kms_err format_use_step(
 	const struct kms_hash *previous, const struct model_use *use, struct kms_hash *ret_next);
+
+/* ---- receipt for data keys that were given up (docs/formats/receipt.md) ---- */
+
+struct format_receipt_row {
+	struct kms_id key;
+	uint32_t version; /* of the key */
+	uint32_t count;   /* times that a data key under it was handed out and is given up now */
+};
+/* "kmsd-receipt/1": what a client signs with the key of its certificate. */
+struct format_receipt {
+	struct kms_id tenant;
+	struct kms_id holder; /* which of that principal's clients; it drew the id itself */
+	uint64_t number;      /* 1, 2, ... of this holder: none counts twice */
+	int64_t unix_ms;      /* by the client's clock: they were wiped by then */
+	uint32_t row_count;   /* 1 .. LIMIT_RECEIPT_ROWS; by key, then version, each once */
+	struct format_receipt_row *rows; /* owned */
+};
+kms_err format_receipt_write(const struct format_receipt *receipt, struct kms_buf *ret_bytes);
+kms_err format_receipt_read(struct kms_bytes bytes, struct format_receipt **ret_receipt);
+void format_receipt_free(struct format_receipt **receipt);
 
 /* ---- erasure (docs/formats/erase.md) ---- */
 

@@ -60,6 +60,10 @@ void model_change_free(struct model_change *change)
 	case MODEL_CHANGE_CERT_ISSUE:
 		kms_buf_free(&change->u.cert_issue.json);
 		break;
+	case MODEL_CHANGE_LEASE_RECEIPT:
+		kms_buf_free(&change->u.lease_receipt.bytes);
+		kms_buf_free(&change->u.lease_receipt.certificate);
+		break;
 	case MODEL_CHANGE_ERASE_APPROVE:
 	case MODEL_CHANGE_ERASE_CANCEL:
 		kms_buf_free(&change->u.erase_signed.by.spki);
@@ -101,6 +105,9 @@ void model_request_free(struct model_request **request)
 	} else if (it->op == MODEL_OP_ERASE_REQUEST) {
 		kms_buf_free(&it->u.erase_request.bytes);
 		kms_buf_free(&it->u.erase_request.certificate);
+	} else if (it->op == MODEL_OP_LEASE_REPORT) {
+		kms_buf_free(&it->u.lease_report.receipt);
+		kms_buf_free(&it->u.lease_report.certificate);
 	} else if (it->op == MODEL_OP_ERASE_APPROVE || it->op == MODEL_OP_ERASE_CANCEL) {
 		kms_buf_free(&it->u.erase_sign.spki);
 	}

@@ -47,9 +47,17 @@ enum {
 	LIMIT_PLAN_BYTES = 2 * 1024 * 1024,
 	LIMIT_PLAN_DATASETS = 1000, /* named one by one in a plan; of more, count and hash */
 	LIMIT_ERASURES = 10000,     /* of one tenant */
+	LIMIT_ERASE_SHOWN = 500,    /* entries of one; past them receipts are counted, not shown */
 	LIMIT_BUNDLE_FILES = 4096,
 	LIMIT_MANIFEST_BYTES = 500 * 1024,    /* of its note: it fits one message to a kms-tokend */
 	LIMIT_BUNDLE_BYTES = 5 * 1024 * 1024, /* all files: they fit one answer in base64 */
+
+	/* leases of data keys */
+	LIMIT_LEASE_S = 7 * 24 * 3600,  /* the longest that a policy may give */
+	LIMIT_LEASE_LATE_S = 24 * 3600, /* after its end, until which a receipt still counts */
+	LIMIT_RECEIPT_ROWS = 256,       /* keys and versions in one receipt */
+	LIMIT_RECEIPT_BYTES = 8 * 1024, /* kmsd-receipt/1 */
+	LIMIT_RECALLED_KEYS = 64,       /* in one answer; the others come with the next */
 
 	/* ledger */
 	LIMIT_ENTRY_BYTES = 65535, /* C2SP tlog-tiles: a 16-bit length */

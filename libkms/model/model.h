@@ -86,6 +86,7 @@ enum model_op {
 	MODEL_OP_WRAP,         /* wrap the caller's data key */
 	MODEL_OP_UNWRAP,
 	MODEL_OP_REWRAP, /* to the newest version of the same key, inside the token */
+	MODEL_OP_LEASE_REPORT, /* what a client gave up of data keys; answers what it is to give up */
 	MODEL_OP_LEDGER_HEAD,
 	MODEL_OP_LEDGER_ENTRIES,
 	MODEL_OP_LEDGER_USES,
@@ -136,6 +137,8 @@ enum model_face { MODEL_FACE_DATA = 1, MODEL_FACE_ADMIN = 2, MODEL_FACE_BOTH = 3
 enum model_face model_op_face(enum model_op op);
 /* Does it use a KEK, and so leave a use record? */
 bool model_op_is_use(enum model_op op);
+/* Does the client hold a data key, or a share of one, afterwards? Then it holds it on lease. */
+bool model_op_hands_out(enum model_op op);
 
 /* ---- text that people gave, and the encryption context ---- */
 
@@ -305,6 +308,7 @@ enum model_change_type {
 	MODEL_CHANGE_ERASE_WIPE,   /* one token: its kms-tokend's wipe statement */
 	MODEL_CHANGE_ERASE_FINAL,  /* all of it is done */
 	MODEL_CHANGE_CERT_ISSUE,
+	MODEL_CHANGE_LEASE_RECEIPT, /* a client's signed word that it gave up data keys */
 };
 
 /* A tenant and all that comes with it: the content of a tenant file. */
@@ -410,6 +414,11 @@ struct model_change {
 			struct kms_hash hash; /* SHA-256 of certificate.json */
 			struct kms_buf json;  /* itself: kept as the plan above is */
 		} cert_issue;
+		struct {
+			struct kms_buf bytes;       /* kmsd-receipt/1; says the rest */
+			struct kms_buf certificate; /* the client's, DER */
+			uint8_t signature[MODEL_SIGNATURE];
+		} lease_receipt;
 	} u;
 };
 void model_change_free(struct model_change *change); /* what it owns, not itself */
@@ -429,6 +438,9 @@ struct model_use {
 	struct kms_hash context;
 	enum kms_code denied; /* OK for a use */
 	uint32_t repeats;     /* a denial that stands for that many more; 0 else */
+	/* Of a use that handed a data key out (model_op_hands_out): who may hold it until when. */
+	int64_t lease_end_unix_ms; /* 0 in the others */
+	struct kms_id holder;      /* one libkms client; zero: not said */
 };
 
 /* ---- requests and answers of the one door ---- */
@@ -466,6 +478,7 @@ struct model_request {
 			struct kms_id token;   /* sealed */
 			struct kms_id session; /* sealed */
 			struct kms_buf record; /* sealed: TLS bytes */
+			struct kms_id holder;  /* who leases what it hands out; zero: not said */
 			size_t item_count;
 			struct model_item *items; /* owned */
 		} use;
@@ -489,6 +502,13 @@ struct model_request {
 			struct kms_buf spki;
 			uint8_t signature[MODEL_SIGNATURE];
 		} erase_sign; /* APPROVE, CANCEL */
+		struct {
+			struct kms_id holder;
+			/* All empty: it only asks. */
+			struct kms_buf receipt; /* kmsd-receipt/1 */
+			struct kms_buf certificate;
+			uint8_t signature[MODEL_SIGNATURE];
+		} lease_report;
 	} u;
 };
 void model_request_free(struct model_request **request);
@@ -565,9 +585,14 @@ struct model_answer {
 		} session_open;
 		struct {
 			struct kms_buf record; /* sealed */
+			uint32_t lease_s;      /* of what it handed out; 0: nothing */
 			size_t item_count;
 			struct model_answer_item *items; /* clear */
 		} use;
+		struct {
+			uint32_t recalled_count;
+			struct kms_id recalled[LIMIT_RECALLED_KEYS]; /* keys to give up at once */
+		} lease_report;
 		struct {
 			size_t count;
 			struct model_entry *rows;

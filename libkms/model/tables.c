@@ -68,6 +68,9 @@ static const struct op_row ops[MODEL_OP_COUNT_] = {
 	[MODEL_OP_WRAP] = {"wrap", ROLE(STORAGE), STATE(ACTIVE), MODEL_FACE_DATA, true},
 	[MODEL_OP_UNWRAP] = {"unwrap", ROLE(STORAGE), PROCESSING, MODEL_FACE_DATA, true},
 	[MODEL_OP_REWRAP] = {"rewrap", ROLE(STORAGE), STATE(ACTIVE), MODEL_FACE_DATA, true},
+	/* Whatever became of the key: what is given up is given up. */
+	[MODEL_OP_LEASE_REPORT] = {"lease.report", ROLE(STORAGE), ANY_STATE, MODEL_FACE_DATA,
+		false},
 	[MODEL_OP_LEDGER_HEAD] = {"ledger.head", READERS | ROLE(OPERATOR), ANY_STATE,
 		MODEL_FACE_ADMIN, false},
 	[MODEL_OP_LEDGER_ENTRIES] = {"ledger.entries", READERS, ANY_STATE, MODEL_FACE_ADMIN, false},
@@ -192,4 +195,9 @@ bool model_op_is_use(enum model_op op)
 {
 	const struct op_row *row = row_of(op);
 	return row != NULL && row->is_use;
+}
+
+bool model_op_hands_out(enum model_op op)
+{
+	return op == MODEL_OP_DATAKEY || op == MODEL_OP_UNWRAP;
 }

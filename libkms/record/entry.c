@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ledger entries: what all of them say, and the table of types. What each type adds stands in
- * change.c, key.c, erase.c and erased.c. Must never put a name that people gave, or anything
- * secret, into an entry.
+ * change.c, key.c, erase.c, erased.c and lease.c. Must never put a name that people gave, or
+ * anything secret, into an entry.
  */
 #include "entry_int.h"
 
@@ -36,6 +36,7 @@ static const struct row {
 	{MODEL_CHANGE_ERASE_WIPE, "destroy.wipe", &entry_erase_wipe},
 	{MODEL_CHANGE_ERASE_FINAL, "destroy.final", &entry_erase_final},
 	{MODEL_CHANGE_CERT_ISSUE, "cert.issue", &entry_cert_issue},
+	{MODEL_CHANGE_LEASE_RECEIPT, "lease.receipt", &entry_lease_receipt},
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 

@@ -10,22 +10,6 @@
 
 #include <string.h>
 
-static void signature_set(struct doc *data, const uint8_t signature[MODEL_SIGNATURE])
-{
-	doc_set_bytes(data, "sig", (struct kms_bytes){signature, MODEL_SIGNATURE});
-}
-
-static kms_err signature_get(struct doc *data, uint8_t signature[MODEL_SIGNATURE])
-{
-	KMS_AUTO_BUF bytes = {0};
-	KMS_TRY(doc_get_bytes(data, "sig", MODEL_SIGNATURE, &bytes));
-	if (bytes.len != MODEL_SIGNATURE) {
-		return KMS_ERR(FORMAT);
-	}
-	memcpy(signature, bytes.ptr, MODEL_SIGNATURE);
-	return KMS_OK;
-}
-
 /* Every step of an erasure is in the tenant's name; all but its results are a person's. */
 static bool is_persons(const struct model_change *change)
 {
@@ -60,7 +44,7 @@ static kms_err erase_request_set(
 	doc_set_id(data, "erasure", &erasure);
 	doc_set_bytes(data, "bytes", kms_buf_bytes(&change->u.erase_request.bytes));
 	doc_set_bytes(data, "cert", kms_buf_bytes(&change->u.erase_request.certificate));
-	signature_set(data, change->u.erase_request.signature);
+	record_signature_set(data, change->u.erase_request.signature);
 	return KMS_OK;
 }
 
@@ -73,7 +57,7 @@ static kms_err erase_request_get(
 	KMS_TRY(doc_get_id(data, "erasure", &said));
 	KMS_TRY(doc_get_bytes(data, "bytes", LIMIT_ERASE_BYTES, &change->u.erase_request.bytes));
 	KMS_TRY(doc_get_bytes(data, "cert", LIMIT_CERT_PEM, &change->u.erase_request.certificate));
-	KMS_TRY(signature_get(data, change->u.erase_request.signature));
+	KMS_TRY(record_signature_get(data, change->u.erase_request.signature));
 	KMS_TRY(request_check(change, KMS_ERR(FORMAT), &erasure));
 	return kms_id_equal(&said, &erasure) ? KMS_OK : KMS_ERR(FORMAT);
 }
@@ -102,7 +86,7 @@ static kms_err erase_signed_set(
 	}
 	doc_set_id(data, "erasure", &change->u.erase_signed.erasure);
 	doc_set_bytes(data, "spki", kms_buf_bytes(&by->spki));
-	signature_set(data, by->signature);
+	record_signature_set(data, by->signature);
 	return KMS_OK;
 }
 
@@ -116,7 +100,7 @@ static kms_err erase_signed_get(
 	by->principal = change->actor;
 	KMS_TRY(doc_get_id(data, "erasure", &change->u.erase_signed.erasure));
 	KMS_TRY(doc_get_bytes(data, "spki", LIMIT_SPKI_BYTES, &by->spki));
-	KMS_TRY(signature_get(data, by->signature));
+	KMS_TRY(record_signature_get(data, by->signature));
 	return signed_is_whole(change) ? KMS_OK : KMS_ERR(FORMAT);
 }
 

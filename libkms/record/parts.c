@@ -243,3 +243,19 @@ kms_err record_tenant_get(struct doc *object, struct model_tenant_set *ret_set)
 	memset(&set, 0, sizeof(set));
 	return KMS_OK;
 }
+
+void record_signature_set(struct doc *data, const uint8_t signature[MODEL_SIGNATURE])
+{
+	doc_set_bytes(data, "sig", (struct kms_bytes){signature, MODEL_SIGNATURE});
+}
+
+kms_err record_signature_get(struct doc *data, uint8_t signature[MODEL_SIGNATURE])
+{
+	KMS_AUTO_BUF bytes = {0};
+	KMS_TRY(doc_get_bytes(data, "sig", MODEL_SIGNATURE, &bytes));
+	if (bytes.len != MODEL_SIGNATURE) {
+		return KMS_ERR(FORMAT);
+	}
+	memcpy(signature, bytes.ptr, MODEL_SIGNATURE);
+	return KMS_OK;
+}

@@ -28,6 +28,10 @@ kms_err record_version_get(struct doc *object, const char *name, uint32_t *ret_v
 		word_err_;                                                                         \
 	})
 
+/* `sig`: r || s of ECDSA P-256, base64. */
+void record_signature_set(struct doc *object, const uint8_t signature[MODEL_SIGNATURE]);
+kms_err record_signature_get(struct doc *object, uint8_t signature[MODEL_SIGNATURE]);
+
 /* `subj`: SHA-256(salt || text), hex. Reading proves only that there is one. */
 kms_err record_subject_set(struct doc *object, const struct model_label *label);
 kms_err record_subject_get(struct doc *object);

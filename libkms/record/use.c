@@ -24,6 +24,10 @@ kms_err record_use_write(const struct model_use *use, struct kms_buf *ret_json)
 	doc_set_hash(doc, "context", &use->context);
 	doc_set_text(doc, "res", kms_err_name((kms_err){use->denied}));
 	doc_set_int(doc, "repeats", use->repeats);
+	if (use->lease_end_unix_ms != 0) {
+		doc_set_int(doc, "lease", use->lease_end_unix_ms);
+		record_id_set(doc, "holder", &use->holder);
+	}
 	KMS_TRY(doc_write(doc, &json));
 	if (json.len > LIMIT_USE_RECORD_BYTES) {
 		return KMS_ERR(TOO_LARGE);
@@ -44,6 +48,21 @@ static kms_err result_get(struct doc *doc, enum kms_code *ret_code)
 	}
 	*ret_code = result.code;
 	return KMS_OK;
+}
+
+/* What handed a data key out has a lease, and nothing else has one. */
+static kms_err lease_get(struct doc *doc, struct model_use *use)
+{
+	bool leased = use->denied == KMS_CODE_OK && model_op_hands_out(use->op);
+	if (leased != doc_has(doc, "lease")) {
+		return KMS_ERR(FORMAT);
+	}
+	if (!leased) {
+		return KMS_OK;
+	}
+	KMS_TRY(doc_get_int(doc, "lease", &use->lease_end_unix_ms));
+	KMS_TRY(record_id_get(doc, "holder", &use->holder));
+	return use->lease_end_unix_ms > 0 ? KMS_OK : KMS_ERR(FORMAT);
 }
 
 kms_err record_use_read(struct kms_bytes json, struct model_use *ret_use)
@@ -72,6 +91,7 @@ kms_err record_use_read(struct kms_bytes json, struct model_use *ret_use)
 	KMS_TRY(result_get(doc, &use.denied));
 	KMS_TRY(doc_get_uint(doc, "repeats", UINT32_MAX, &repeats));
 	use.repeats = (uint32_t)repeats;
+	KMS_TRY(lease_get(doc, &use));
 	KMS_TRY(doc_end(doc));
 	/* A use has its number and its KEK; a denial has neither. */
 	if ((use.denied == KMS_CODE_OK) != (use.n != 0) ||

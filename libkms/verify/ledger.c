@@ -287,6 +287,7 @@ static kms_err follow(
 	case MODEL_CHANGE_ERASE_INTENT:
 	case MODEL_CHANGE_ERASE_FINAL:
 	case MODEL_CHANGE_CERT_ISSUE:
+	case MODEL_CHANGE_LEASE_RECEIPT: 
 		return KMS_OK;
 	case MODEL_CHANGE_ALARM:
 		findings_not_shown(&verify->findings, CHECK_ENTRIES, "entry %llu is an alarm: %s",

@@ -10,7 +10,7 @@
 #include "wire_int.h"
 
 /* Room for the braces, names and quotes of one item, its id and its error's name. */
-enum { ITEM_ROOM = 192, BODY_ROOM = 32 };
+enum { ITEM_ROOM = 192, BODY_ROOM = 96 };
 
 static size_t key_room(const struct kms_secret *key)
 {
@@ -84,7 +84,7 @@ kms_err wire_clear_answer_write(const struct model_answer *answer, struct kms_se
 		kms_write_text(&out, i > 0 ? "," : "");
 		write_answer_item(&out, &answer->u.use.items[i]);
 	}
-	kms_write_text(&out, "]}");
+	kms_write_format(&out, "],\"lease_s\":%u}", (unsigned)answer->u.use.lease_s);
 	return finish(&out, &body, ret_body);
 }
 
@@ -148,6 +148,12 @@ kms_err wire_clear_request_write(const struct model_request *request, struct kms
 		kms_write_text(&out, i > 0 ? "," : "");
 		KMS_TRY(write_request_item(&out, request->op, &request->u.use.items[i]));
 	}
-	kms_write_text(&out, "]}");
+	kms_write_text(&out, "]");
+	if (!kms_id_is_zero(&request->u.use.holder)) {
+		char holder[KMS_ID_TEXT];
+		kms_write_format(
+			&out, ",\"holder\":\"%s\"", kms_id_text(&request->u.use.holder, holder));
+	}
+	kms_write_text(&out, "}");
 	return finish(&out, &body, ret_body);
 }

@@ -29,11 +29,24 @@ static const struct wire_field sealed_fields[] = {
 	{WIRE_FIELD_AS(model_request, u.use.token, "token", WIRE_ID)},
 	{WIRE_FIELD_AS(model_request, u.use.session, "session", WIRE_ID)},
 	{WIRE_FIELD_AS(model_request, u.use.record, "record", WIRE_BUF), .max = LIMIT_TOKMSG_BYTES},
+	{WIRE_FIELD_AS(model_request, u.use.holder, "holder", WIRE_ID_OPTIONAL)},
+	{0},
+};
+
+/* Beside the items, in `clear`. */
+static const struct wire_field clear_fields[] = {
+	{WIRE_FIELD_AS(model_request, u.use.holder, "holder", WIRE_ID_OPTIONAL)},
 	{0},
 };
 
 static const struct wire_field record_fields[] = {
 	{WIRE_FIELD_AS(model_answer, u.use.record, "record", WIRE_BUF), .max = LIMIT_TOKMSG_BYTES},
+	{WIRE_FIELD_AS(model_answer, u.use.lease_s, "lease_s", WIRE_U32)},
+	{0},
+};
+
+static const struct wire_field clear_answer_fields[] = {
+	{WIRE_FIELD_AS(model_answer, u.use.lease_s, "lease_s", WIRE_U32)},
 	{0},
 };
 
@@ -160,8 +173,7 @@ kms_err wire_use_get(struct doc *body, struct model_request *request)
 {
 	request->u.use.sealed = doc_has(body, "session");
 	KMS_TRY(get_items(body, request));
-	return request->u.use.sealed ? wire_fields_get(body, sealed_fields, request)
-				     : doc_end(body);
+	return wire_fields_get(body, request->u.use.sealed ? sealed_fields : clear_fields, request);
 }
 
 static kms_err get_answer_item(struct doc *object, enum model_op op, struct model_answer_item *item)
@@ -203,5 +215,5 @@ kms_err wire_use_answer_get(struct doc *body, struct model_answer *answer)
 		KMS_TRY(doc_item_object(array, i, &object));
 		KMS_TRY(get_answer_item(object, answer->op, &answer->u.use.items[i]));
 	}
-	return doc_end(body);
+	return wire_fields_get(body, clear_answer_fields, answer);
 }

@@ -77,7 +77,7 @@ kms_err wire_url_write(enum wire_url url, const char *path, const struct model_r
 kms_err wire_url_read(enum wire_url url, const char *id, const struct wire_query *query,
 	size_t query_count, struct model_request *request);
 
-/* ---- operations: keys.c, things.c, ledger.c, use.c, erase.c ---- */
+/* ---- operations: keys.c, things.c, ledger.c, use.c, lease.c, erase.c ---- */
 
 /* Writers leave failures in the document. Readers may leave a half-filled struct: its owner frees
  * it. Both directions of every body. */
@@ -89,6 +89,8 @@ void wire_session_set(struct doc *body, const struct model_request *request);
 kms_err wire_session_get(struct doc *body, struct model_request *request);
 void wire_sealed_set(struct doc *body, const struct model_request *request);
 kms_err wire_use_get(struct doc *body, struct model_request *request);
+void wire_lease_report_set(struct doc *body, const struct model_request *request);
+kms_err wire_lease_report_get(struct doc *body, struct model_request *request);
 void wire_erase_plan_set(struct doc *body, const struct model_request *request);
 kms_err wire_erase_plan_get(struct doc *body, struct model_request *request);
 void wire_erase_request_set(struct doc *body, const struct model_request *request);
@@ -118,6 +120,8 @@ void wire_head_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_head_answer_get(struct doc *body, struct model_answer *answer);
 void wire_uses_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_uses_answer_get(struct doc *body, struct model_answer *answer);
+void wire_lease_answer_set(struct doc *body, const struct model_answer *answer);
+kms_err wire_lease_answer_get(struct doc *body, struct model_answer *answer);
 void wire_plan_answer_set(struct doc *body, const struct model_answer *answer);
 kms_err wire_plan_answer_get(struct doc *body, struct model_answer *answer);
 /* Of a list; and one of them with all that belongs to it. */

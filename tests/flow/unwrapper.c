@@ -23,37 +23,57 @@ static int die(struct kms_client *client, const char *what, kms_err err)
 	return 1;
 }
 
-static void print_key(const struct kms_data_key *data_key)
+static kms_err copy_key(struct kms_data_key *data_key, uint8_t ret_key[KMS_DATA_KEY_BYTES])
 {
-	for (size_t i = 0; i < KMS_DATA_KEY_BYTES; i++) {
-		(void)printf("%02x", kms_data_key_bytes(data_key)[i]);
+	const uint8_t *bytes;
+	kms_err err = kms_data_key_borrow(data_key, &bytes);
+	if (err.code == KMS_CODE_OK) {
+		memcpy(ret_key, bytes, KMS_DATA_KEY_BYTES);
+		kms_data_key_return(data_key);
+	}
+	return err;
+}
+
+static kms_err print_key(struct kms_data_key *data_key)
+{
+	uint8_t key[KMS_DATA_KEY_BYTES];
+	kms_err err = copy_key(data_key, key);
+	for (size_t i = 0; err.code == KMS_CODE_OK && i < KMS_DATA_KEY_BYTES; i++) {
+		(void)printf("%02x", key[i]);
 	}
 	(void)printf("\n");
 	(void)fflush(stdout);
+	return err;
 }
 
 static kms_err make(struct kms_client *client, const char *key, struct kms_data_key *ret_made[KEYS])
 {
 	for (size_t i = 0; i < KEYS; i++) {
 		kms_err err = kms_datakey(client, key, NULL, &ret_made[i]);
+		if (err.code == KMS_CODE_OK) {
+			err = print_key(ret_made[i]);
+		}
 		if (err.code != KMS_CODE_OK) {
 			return err;
 		}
-		print_key(ret_made[i]);
 	}
 	return (kms_err){KMS_CODE_OK};
 }
 
-static kms_err unwrap(struct kms_client *client, const struct kms_data_key *made, int *ret_same)
+static kms_err unwrap(struct kms_client *client, struct kms_data_key *made, int *ret_same)
 {
 	struct kms_data_key *again = NULL;
 	size_t len;
 	const uint8_t *wrapped = kms_data_key_wrapped(made, &len);
 	kms_err err = kms_unwrap(client, wrapped, len, NULL, &again);
+	uint8_t one[KMS_DATA_KEY_BYTES], other[KMS_DATA_KEY_BYTES];
 	if (err.code == KMS_CODE_OK) {
-		*ret_same = memcmp(kms_data_key_bytes(again), kms_data_key_bytes(made),
-				    KMS_DATA_KEY_BYTES) == 0;
+		err = copy_key(again, one);
 	}
+	if (err.code == KMS_CODE_OK) {
+		err = copy_key(made, other);
+	}
+	*ret_same = err.code == KMS_CODE_OK && memcmp(one, other, sizeof(one)) == 0;
 	kms_data_key_free(&again);
 	return err;
 }

@@ -475,7 +475,7 @@ START_TEST(gives_a_clear_data_key)
 	check_status(text, 200);
 	ck_assert_ptr_nonnull(strstr(text,
 		"{\"items\":[{\"data_key\":\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\","
-		"\"wrapped\":\"d3JhcHBlZA==\"}]}"));
+		"\"wrapped\":\"d3JhcHBlZA==\"}],\"lease_s\":"));
 }
 END_TEST
 

@@ -15,6 +15,7 @@
 
 #include "channel.h"
 #include "client_int.h"
+#include "crypto.h"
 #include "format.h"
 #include "wire.h"
 
@@ -62,7 +63,19 @@ static struct {
 	bool other_wrapped;   /* clear: another wrapped-key id comes back */
 	enum kms_code refuse; /* the first item of each request, with this */
 	struct kms_buf last_record;
-} fake = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	/* leases */
+	uint32_t lease_s;              /* what is said of it */
+	struct kms_id holder;          /* of the last use */
+	unsigned reports;              /* how often it was asked */
+	unsigned receipts;             /* of them with a receipt that was taken */
+	unsigned repeated;             /* and with one that it had already */
+	uint64_t number;               /* of the last receipt */
+	unsigned lose_reports;         /* that many are taken, and not answered */
+	uint32_t given_up;             /* data keys, in all receipts */
+	uint32_t rows;                 /* of the last receipt */
+	unsigned refuse_unwraps_after; /* sealed uses; 0: never */
+	struct kms_id recalled;        /* this key is wanted back */
+} fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .lease_s = 3600};
 
 static uint32_t token_index(const struct kms_id *id)
 {
@@ -157,6 +170,9 @@ static kms_err use_sealed(const struct model_request *request, struct model_answ
 	KMS_AUTO(kms_secret) message = NULL;
 	KMS_AUTO(kms_secret) inside = NULL;
 	fake.uses++;
+	if (fake.refuse_unwraps_after > 0 && fake.uses > fake.refuse_unwraps_after) {
+		return KMS_ERR(KEY_STATE);
+	}
 	for (size_t i = 0; i < DOUBLE_SESSIONS; i++) {
 		if (fake.sessions[i].channel != NULL &&
 			kms_id_equal(&fake.sessions[i].id, &request->u.use.session)) {
@@ -223,6 +239,50 @@ static kms_err use_clear(const struct model_request *request, struct model_answe
 	return KMS_OK;
 }
 
+/* A receipt by the client's own key, about this tenant and holder, in the order of numbers. */
+static void take_receipt(const struct model_request *request)
+{
+	struct kms_bytes bytes = kms_buf_bytes(&request->u.lease_report.receipt);
+	KMS_AUTO(format_receipt) receipt = NULL;
+	KMS_AUTO(crypto_cert) cert = NULL;
+	KMS_AUTO_BUF spki = {0};
+	ck_ok(format_receipt_read(bytes, &receipt));
+	ck_ok(crypto_cert_parse_der(kms_buf_bytes(&request->u.lease_report.certificate), &cert));
+	ck_ok(crypto_cert_spki(cert, &spki));
+	ck_ok(crypto_verify_raw(kms_buf_bytes(&spki), bytes, request->u.lease_report.signature));
+	ck_assert(kms_id_equal(&receipt->tenant, &fake.tenant));
+	ck_assert(kms_id_equal(&receipt->holder, &request->u.lease_report.holder));
+	if (receipt->number == fake.number) {
+		fake.repeated++;
+		return;
+	}
+	ck_assert_uint_eq(receipt->number, fake.number + 1);
+	fake.number = receipt->number;
+	fake.receipts++;
+	fake.rows = receipt->row_count;
+	for (uint32_t i = 0; i < receipt->row_count; i++) {
+		fake.given_up += receipt->rows[i].count;
+	}
+}
+
+static kms_err take_report(const struct model_request *request, struct model_answer *answer)
+{
+	fake.reports++;
+	ck_assert(kms_id_equal(&request->u.lease_report.holder, &fake.holder));
+	if (request->u.lease_report.receipt.len > 0) {
+		take_receipt(request);
+	}
+	if (fake.lose_reports > 0) {
+		fake.lose_reports--;
+		return KMS_ERR(TIMEOUT);
+	}
+	if (!kms_id_is_zero(&fake.recalled)) {
+		answer->u.lease_report.recalled[0] = fake.recalled;
+		answer->u.lease_report.recalled_count = 1;
+	}
+	return KMS_OK;
+}
+
 static kms_err serve(const struct model_request *request, struct model_answer *answer)
 {
 	bool open = request->op == MODEL_OP_SESSION_OPEN;
@@ -231,12 +291,17 @@ static kms_err serve(const struct model_request *request, struct model_answer *a
 		fake.fail--;
 		return (kms_err){fake.problem};
 	}
+	if (request->op == MODEL_OP_LEASE_REPORT) {
+		return take_report(request, answer);
+	}
 	if (!kms_id_is_zero(&fake.down) && kms_id_equal(token, &fake.down)) {
 		return KMS_ERR(TOKEN_DOWN);
 	}
 	if (open) {
 		return session_open(request, answer);
 	}
+	fake.holder = request->u.use.holder;
+	answer->u.use.lease_s = model_op_hands_out(request->op) ? fake.lease_s : 0;
 	fake.items = (uint32_t)request->u.use.item_count;
 	return request->u.use.sealed ? use_sealed(request, answer) : use_clear(request, answer);
 }
@@ -272,9 +337,9 @@ static void parse_target(const struct http_call *call, struct model_request **re
 	static const struct {
 		const char *end;
 		enum model_op op;
-	} ends[] = {{"/v1/sessions", MODEL_OP_SESSION_OPEN}, {"/datakey", MODEL_OP_DATAKEY},
-		{"/wrap", MODEL_OP_WRAP}, {"/unwrap", MODEL_OP_UNWRAP},
-		{"/rewrap", MODEL_OP_REWRAP}};
+	} ends[] = {{"/v1/sessions", MODEL_OP_SESSION_OPEN}, {"/v1/leases", MODEL_OP_LEASE_REPORT},
+		{"/datakey", MODEL_OP_DATAKEY}, {"/wrap", MODEL_OP_WRAP},
+		{"/unwrap", MODEL_OP_UNWRAP}, {"/rewrap", MODEL_OP_REWRAP}};
 	char id[KMS_ID_TEXT] = "";
 	const char *end = strrchr(call->target, '/');
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {

@@ -36,6 +36,7 @@ static void ok(kms_err err, const char *what, int line)
 #define FAILS(expr, name) ck_assert_str_eq(kms_err_name(expr), kms_err_name(KMS_ERR(name)))
 
 enum { TENANT = 1, PERSON = 2, TOKEN = 3, SYSTEM = 5, APPROVER = 6 };
+enum { LEASE_S = 3600 };
 
 static struct kms_id id(unsigned n)
 {
@@ -286,7 +287,7 @@ static void set_up_stopped(void)
 static void set_up(void)
 {
 	set_up_stopped();
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 }
 
 static void tear_down(void)
@@ -318,7 +319,7 @@ static uint64_t queue_uses(uint64_t boot, uint32_t count, unsigned principal)
 	batch->uses.first = next_n + 1;
 	batch->uses.count = count;
 	if (principal != 0) {
-		batch->principal = id(principal);
+		batch->user.principal = id(principal);
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		struct model_counted_use *row = &batch->uses.rows[i];
@@ -772,7 +773,7 @@ START_TEST(on_a_full_disk_nothing_is_released_and_nothing_lost)
 	}
 	OK(store_open(path, STORE_CREATE, &store));
 	found();
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 	uint64_t n = queue_uses(1, 2, PERSON);
 	OK(ledger_uses_wait(ledger, &one->id, 1, n));
 	(void)snprintf(filler, sizeof(filler), "%s/filler", dir);
@@ -894,7 +895,7 @@ START_TEST(commits_go_on_while_tokens_are_down_or_hang)
 	wait_signed(1);
 	ledger_free(&ledger);
 	one->statement_sleep_s = 3;
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 	sys->down = true;
 	(void)sleep(1); /* the notary is in its call now */
 	int64_t start = kms_monotonic_ms();
@@ -984,7 +985,7 @@ START_TEST(a_store_that_was_rolled_back_is_refused)
 	store_free(&store);
 	copy_file(path, old);
 	OK(store_open(path, STORE_WRITE, &store));
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 	OK(say("one", 0, &seq));
 	wait_signed(2);
 	ledger_free(&ledger);
@@ -992,15 +993,15 @@ START_TEST(a_store_that_was_rolled_back_is_refused)
 
 	ck_assert_int_eq(rename(old, path), 0);
 	OK(store_open(path, STORE_WRITE, &store));
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), ROLLBACK); /* shorter */
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), ROLLBACK); /* shorter */
 	ck_assert_ptr_null(ledger);
 	static struct model_change other;
 	other = (struct model_change){.type = MODEL_CHANGE_ALARM};
 	(void)snprintf(other.u.alarm.text, sizeof(other.u.alarm.text), "another one");
 	OK(ledger_append_offline(store, &other));
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), ROLLBACK); /* as long, another */
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), ROLLBACK); /* as long, another */
 	OK(ledger_append_offline(store, &other));
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), ROLLBACK); /* longer, another */
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), ROLLBACK); /* longer, another */
 }
 END_TEST
 
@@ -1009,14 +1010,14 @@ START_TEST(a_token_that_was_rolled_back_is_refused)
 	wait_signed(1);
 	ledger_free(&ledger);
 	kms_buf_free(&sys->note);
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), ROLLBACK);
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), ROLLBACK);
 }
 END_TEST
 
 START_TEST(start_refuses)
 {
 	sys->down = true;
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), TOKEN_DOWN);
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), TOKEN_DOWN);
 	sys->down = false;
 	/* A head that another key signed. */
 	struct tlog_checkpoint head = {.origin = ORIGIN, .size = 1};
@@ -1029,14 +1030,14 @@ START_TEST(start_refuses)
 	false_token.signer = one->signer;
 	OK(token_head_sign(&false_token, &request, &note));
 	sys->note = false_token.note;
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), INTEGRITY);
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), INTEGRITY);
 	kms_buf_free(&sys->note);
 	/* A token that no entry added. */
 	struct kms_id right = one->id;
 	one->id = id(77);
-	FAILS(ledger_start(store, &set, sys, NULL, &ledger), NOT_FOUND);
+	FAILS(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger), NOT_FOUND);
 	one->id = right;
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 }
 END_TEST
 
@@ -1353,7 +1354,7 @@ START_TEST(replay_follows_the_entries_of_a_key)
 	ledger_free(&ledger);
 	/* Hide it for a moment, so that the key's next entry does not lead to it. */
 	tamper("UPDATE entry SET logical_key = NULL WHERE seq = 1");
-	OK(ledger_start(store, &set, sys, NULL, &ledger));
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
 	OK(say("about it again", 10, &seq));
 	ledger_free(&ledger);
 	replay_says(KMS_ERR(INTEGRITY), "entry 2: kprev");

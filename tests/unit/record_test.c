@@ -610,8 +610,12 @@ static struct model_use use_of(bool denied)
 		.version = 1,
 		.wrapped_key = id_of(WRAPPED),
 		.context = hash_of(0x88),
-		.denied = KMS_CODE_OK};
+		.denied = KMS_CODE_OK,
+		.lease_end_unix_ms = 1795255200123,
+		.holder = id_of(0x99)};
 	if (denied) {
+		use.lease_end_unix_ms = 0;
+		use.holder = (struct kms_id){{0}};
 		use.n = 0;
 		use.version = 0;
 		use.kek = use.principal = (struct kms_id){{0}};
@@ -638,6 +642,8 @@ START_TEST(uses_golden_both_ways)
 		ck_assert_uint_eq(back.n, use.n);
 		ck_assert_int_eq(back.denied, use.denied);
 		ck_assert_uint_eq(back.repeats, use.repeats);
+		ck_assert_int_eq(back.lease_end_unix_ms, use.lease_end_unix_ms);
+		ck_assert(kms_id_equal(&back.holder, &use.holder));
 		ck_assert(kms_is_ok(record_use_write(&back, &again)));
 		ck_assert(kms_bytes_equal(kms_buf_bytes(&json), kms_buf_bytes(&again)));
 	}
@@ -674,6 +680,12 @@ START_TEST(use_reading_is_strict)
 	ck_assert(kms_is(use_changed("\"n\":7", "\"n\":7,\"x\":1"), KMS_CODE_FORMAT));
 	ck_assert(kms_is(use_changed("\"kek\":\"44444444-0000-4000-8000-000000000044\",", ""),
 		KMS_CODE_FORMAT));
+	/* What hands a data key out has a lease, its holder may be nobody; nothing else has one. */
+	ck_assert(kms_is_ok(
+		use_changed("\"holder\":\"99999999-0000-4000-8000-000000000099\",", "")));
+	ck_assert(kms_is(use_changed("\"lease\":1795255200123,", ""), KMS_CODE_FORMAT));
+	ck_assert(kms_is(use_changed("\"lease\":1795255200123", "\"lease\":0"), KMS_CODE_FORMAT));
+	ck_assert(kms_is(use_changed("\"unwrap\"", "\"rewrap\""), KMS_CODE_FORMAT));
 	static char longest[LIMIT_USE_RECORD_BYTES + 2];
 	memset(longest, ' ', LIMIT_USE_RECORD_BYTES + 1);
 	struct model_use back;

@@ -750,11 +750,11 @@ kms_err token_call(
 }
 
 kms_err token_clear_call(struct token_set *tokens, const struct format_key *key, enum model_op op,
-	const struct kms_id *principal, struct format_use *uses, uint32_t count,
+	const struct token_user *user, struct format_use *uses, uint32_t count,
 	uint64_t ret_boot[LIMIT_CUSTODY_TOKENS], uint64_t ret_n[LIMIT_CUSTODY_TOKENS])
 {
 	struct token *token;
-	(void)principal;
+	(void)user;
 	OK(token_find(tokens, &key->tokens[0], &token));
 	memset(ret_n, 0, LIMIT_CUSTODY_TOKENS * sizeof(*ret_n));
 	token->calls++;

@@ -133,7 +133,7 @@ static inline void set_up_with(const char *policy_path)
 	OK(store_open(path, STORE_CREATE, &store));
 	found();
 	OK(policy_read(policy_path, &policy));
-	OK(ledger_start(store, &set, token_system, NULL, &ledger));
+	OK(ledger_start(store, &set, token_system, NULL, policy_lease_s(policy), &ledger));
 	start_service();
 }
 

@@ -68,7 +68,7 @@ static kms_err call_as(uint8_t n, uint32_t count, struct token_result **ret_resu
 	const struct token_call call = {
 		.session = sample_id(9),
 		.op = MODEL_OP_UNWRAP,
-		.principal = sample_id(n),
+		.user = {sample_id(n), sample_id(n)},
 		.principal_spki = sample_hash(n),
 		.key = sample_id(5),
 		.count = count,
@@ -98,7 +98,7 @@ static unsigned drained(uint64_t after, uint64_t last, uint8_t who)
 	for (const struct token_uses *b = list; b != NULL; b = b->next, batches++) {
 		ck_assert_uint_eq(b->uses.first, after + 1);
 		ck_assert_uint_gt(b->uses.count, 0);
-		ck_assert(who == 0xff || kms_id_equal(&b->principal, &principal));
+		ck_assert(who == 0xff || kms_id_equal(&b->user.principal, &principal));
 		for (uint32_t i = 0; i < b->uses.count; i++) {
 			ck_assert_uint_eq(b->uses.rows[i].n, ++after);
 		}
@@ -128,11 +128,11 @@ START_TEST(uses_queue_in_order_with_their_principal)
 	/* At least one batch, then whole ones while they fit. */
 	struct token_uses *list = token_uses_take(token, 2);
 	ck_assert_uint_eq(list->uses.count, 1);
-	ck_assert(is_id(&list->principal, 10));
+	ck_assert(is_id(&list->user.principal, 10));
 	ck_assert_ptr_null(list->next);
 	struct token_uses *second = token_uses_take(token, 1);
 	ck_assert_uint_eq(second->uses.count, 2);
-	ck_assert(is_id(&second->principal, 11));
+	ck_assert(is_id(&second->user.principal, 11));
 	ck_assert_ptr_null(second->next);
 	/* What could not be recorded goes back in front. */
 	list->next = second;
@@ -181,8 +181,8 @@ START_TEST(sixty_four_threads)
 	for (const struct token_uses *b = list; b != NULL; b = b->next) {
 		for (uint32_t i = 0; i < b->uses.count; i++) {
 			ck_assert_uint_eq(b->uses.rows[i].n, ++n);
-			ck_assert_uint_eq(b->uses.rows[i].spki.b[0], b->principal.b[0]);
-			owner[n] = b->principal.b[0];
+			ck_assert_uint_eq(b->uses.rows[i].spki.b[0], b->user.principal.b[0]);
+			owner[n] = b->user.principal.b[0];
 		}
 	}
 	token_uses_free(&list);
@@ -269,12 +269,12 @@ START_TEST(a_lost_link_loses_no_use)
 	called(12, 1, 5);
 	/* 1-2 answered, 3-4 offered again, 5 answered: each once. */
 	struct token_uses *list = token_uses_take(token, 2);
-	ck_assert(is_id(&list->principal, 10));
+	ck_assert(is_id(&list->user.principal, 10));
 	token_uses_free(&list);
 	list = token_uses_take(token, 2);
 	ck_assert_uint_eq(list->uses.first, 3);
 	ck_assert_uint_eq(list->uses.count, 2);
-	ck_assert(kms_id_is_zero(&list->principal));
+	ck_assert(kms_id_is_zero(&list->user.principal));
 	ck_assert_uint_eq(list->uses.rows[0].spki.b[0], 11);
 	token_uses_free(&list);
 	ck_assert_uint_eq(drained(4, 5, 12), 1);

@@ -110,7 +110,8 @@ static struct model_use counted(uint64_t n)
 		.kek = kek,
 		.version = 1,
 		.wrapped_key = {{(uint8_t)n}},
-		.context = hash_of(0x77)};
+		.context = hash_of(0x77),
+		.lease_end_unix_ms = 3600001};
 }
 
 static struct kms_hash running_at(uint64_t n)

@@ -136,6 +136,7 @@ static struct model_request *request_of(enum model_op op, bool sealed)
 	if (model_op_is_use(op)) {
 		request->u.use.key = id_of(0x22);
 		request->u.use.sealed = sealed;
+		request->u.use.holder = id_of(0x99);
 		if (sealed) {
 			request->u.use.token = id_of(0x55);
 			request->u.use.session = id_of(0x88);
@@ -164,6 +165,11 @@ static struct model_request *request_of(enum model_op op, bool sealed)
 			.country = "JP",
 			.first_write_unix_s = 1};
 		memset(request->u.dataset_add.label.salt, 0, 16); /* kmsd's to choose */
+	} else if (op == MODEL_OP_LEASE_REPORT) {
+		request->u.lease_report.holder = id_of(0x99);
+		request->u.lease_report.receipt = buf_of("kmsd-receipt/1");
+		request->u.lease_report.certificate = buf_of("DER");
+		request->u.lease_report.signature[63] = 1;
 	} else if (op == MODEL_OP_SESSION_OPEN) {
 		request->u.session_open.token = id_of(0x55);
 		request->u.session_open.flight = buf_of("hello");
@@ -391,6 +397,10 @@ static struct model_answer *answer_of(enum model_op op, bool sealed)
 		fill_keys(answer);
 	} else if (strncmp(path, "/v1/ledger", 10) == 0) {
 		fill_ledger(answer);
+	} else if (op == MODEL_OP_LEASE_REPORT) {
+		answer->u.lease_report.recalled_count = 2;
+		answer->u.lease_report.recalled[0] = id_of(0x22);
+		answer->u.lease_report.recalled[1] = id_of(0x23);
 	} else if (op == MODEL_OP_SESSION_OPEN) {
 		answer->u.session_open.session = id_of(0x88);
 		answer->u.session_open.flight = buf_of("hello back");
@@ -561,6 +571,7 @@ static bool is_optional(const char *name, enum model_op op, bool is_sealed, bool
 					    strcmp(name, "key") == 0);
 	}
 	return strcmp(name, "tenant") == 0 || strcmp(name, "erasure") == 0 ||
+	       (strcmp(name, "holder") == 0 && model_op_is_use(op)) ||
 	       (strcmp(name, "bytes") == 0 && is_answer) ||
 	       (strcmp(name, "wrapped_key") == 0 && !is_sealed &&
 		       (op == MODEL_OP_DATAKEY || op == MODEL_OP_WRAP));

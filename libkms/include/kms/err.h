@@ -39,6 +39,7 @@ enum kms_code {
 	KMS_CODE_BUDGET = 13,    /* the KEK version's wrap budget is used up: rotate */
 	KMS_CODE_RATE = 14,      /* too many requests of this principal */
 	KMS_CODE_ERASED = 15,    /* the key was crypto-erased */
+	KMS_CODE_LEASE = 16,     /* the data key's lease is over: unwrap it again */
 
 	/* the operator, or the token's owner */
 	KMS_CODE_CONFIG = 32,

@@ -35,7 +35,8 @@ struct kms_client;
 /* CONFIG, with the reason on stderr: the profile or a file that it names is not right. Nothing is
  * connected yet. */
 KMS_API kms_err kms_client_open(const char *profile_path, struct kms_client **ret_client);
-/* Accepts NULL; sets NULL. No other thread may be inside a call. */
+/* Accepts NULL; sets NULL. No other thread may be inside a call. Data keys that live on are wiped,
+ * and still the caller's to free; kmsd is told, which takes as long as one request to it. */
 KMS_API void kms_client_free(struct kms_client **client);
 /* What the last failed call of this client (in any thread) had to say beside its error, for people:
  * one line, "" when there is nothing. Cut to size. Returns text. */
@@ -55,13 +56,33 @@ KMS_API void kms_context_free(struct kms_context **context); /* accepts NULL; se
 
 /* ---- data keys ---- */
 
-/* An unwrapped data key in locked memory, with its wrapped form. */
+/*
+ * An unwrapped data key in locked memory, with its wrapped form. It is on lease, for as long as
+ * kmsd's policy says. When the lease is over, when an erasure has its key (kmsd is asked every five
+ * seconds), and when the client is freed, a thread of libkms wipes it and tells kmsd so in a signed
+ * receipt: an erasure is final only when its leases are over or given back. That thread starts with
+ * the first data key and has every signal blocked.
+ */
 struct kms_data_key;
-/* KMS_DATA_KEY_BYTES bytes; borrowed, until kms_data_key_free. */
-KMS_API const uint8_t *kms_data_key_bytes(const struct kms_data_key *data_key);
+/* KMS_DATA_KEY_BYTES bytes to be looked at until kms_data_key_return; they are not wiped meanwhile,
+ * so be short. Each borrow needs its return. LEASE: it is wiped, or about to be. */
+KMS_API kms_err kms_data_key_borrow(struct kms_data_key *data_key, const uint8_t **ret_bytes);
+KMS_API void kms_data_key_return(struct kms_data_key *data_key);
+/* Seconds of its lease that are left; 0: it is over. */
+KMS_API uint32_t kms_data_key_lease_s(const struct kms_data_key *data_key);
+/* Unwrap it again, in place, for a new lease, also when it was wiped. Errors as kms_unwrap. */
+KMS_API kms_err kms_data_key_renew(struct kms_client *client, struct kms_data_key *data_key,
+	const struct kms_context *context);
+/* The caller has copied it to where libkms cannot wipe it: no receipt will speak of it, and its
+ * lease stays open to its end. */
+KMS_API void kms_data_key_disown(struct kms_data_key *data_key);
 /* The wrapped form, to be kept with the data; borrowed. */
 KMS_API const uint8_t *kms_data_key_wrapped(const struct kms_data_key *data_key, size_t *ret_len);
 KMS_API void kms_data_key_free(struct kms_data_key **data_key); /* wipes; accepts NULL; sets NULL */
+/* Wipe the data keys of one key (NULL: of all) that nobody has borrowed, those when they are
+ * returned, and send kmsd the receipts. Errors: those of the network, the keys are wiped then all
+ * the same. */
+KMS_API kms_err kms_client_purge(struct kms_client *client, const char *key_id);
 
 /* A new data key, made in the token. */
 KMS_API kms_err kms_datakey(struct kms_client *client, const char *key_id,
