@@ -5,6 +5,7 @@
  * list of copies is complete.
  */
 #include "certificate_int.h"
+#include "evidence_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,8 +178,7 @@ static uint64_t destroyed_seq(const struct facts *facts, const struct kms_id *ke
 	return last;
 }
 
-static kms_err add_key(const struct facts *facts, const struct facts_key *key, struct doc *keys,
-	uint64_t *handed_out)
+static kms_err add_key(const struct facts *facts, const struct facts_key *key, struct doc *keys)
 {
 	struct store_use_count uses;
 	struct doc *row = doc_add_object(keys);
@@ -200,21 +200,15 @@ static kms_err add_key(const struct facts *facts, const struct facts_key *key, s
 	doc_set_int(count, "rewraps", (int64_t)uses.rewraps);
 	set_number_or_null(count, "first", uses.first_unix_ms);
 	set_number_or_null(count, "last", uses.last_unix_ms);
-	*handed_out += uses.datakeys + uses.unwraps;
 	return KMS_OK;
 }
 
 static kms_err set_keys(const struct facts *facts, struct doc *certificate)
 {
-	uint64_t handed_out = 0;
 	struct doc *keys = doc_set_array(certificate, "keys");
 	for (size_t i = 0; i < facts->key_count; i++) {
-		KMS_TRY(add_key(facts, &facts->keys[i], keys, &handed_out));
+		KMS_TRY(add_key(facts, &facts->keys[i], keys));
 	}
-	struct doc *leases = doc_set_object(certificate, "leases");
-	doc_set_int(leases, "handed_out", (int64_t)handed_out);
-	doc_set_int(leases, "receipts", 0);
-	doc_set_null(leases, "last_end"); /* nobody has promised to give one back */
 	return KMS_OK;
 }
 
@@ -429,10 +423,14 @@ kms_err evidence_certificate_make(const struct evidence_parts *parts,
 	if (certificate == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
+	LEASE_COUNTS_AUTO leases = {0};
+	int64_t seen = kms_now_unix_ms();
 	KMS_TRY(facts_collect(parts, erasure, UINT64_MAX, &facts));
+	KMS_TRY(lease_counts_of(parts->store, facts->erase, &leases));
 	KMS_TRY(kms_id_random(&certificate->id));
-	certificate->final = facts_are_closed(facts);
+	certificate->final = facts_are_closed(facts) && lease_counts_are_over(&leases, seen);
 	KMS_TRY(doc_new_object(&doc));
+	lease_counts_write(&leases, seen, doc);
 	doc_set_text(doc, "v", "kmsd-cert/1");
 	doc_set_text(doc, "type", "crypto-erase");
 	doc_set_id(doc, "id", &certificate->id);

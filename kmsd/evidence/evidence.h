@@ -60,6 +60,9 @@ struct evidence_certificate {
 };
 kms_err evidence_certificate_make(const struct evidence_parts *parts,
 	const struct model_erasure *erasure, struct evidence_certificate **ret_certificate);
+/* Is every lease of its keys over by now, or given back? Then a certificate may be final. */
+kms_err evidence_leases_over(
+	const struct evidence_parts *parts, const struct model_erasure *erasure, bool *ret_over);
 void evidence_certificate_free(struct evidence_certificate **certificate);
 /* The whole bundle, once cert.issue is entry cert_seq; the files are the caller's, as
  * model_answer's bundle. TIMEOUT while no signed checkpoint covers it. */

@@ -3,6 +3,7 @@
  * What the files of evidence share.
  *	plan.c       what the wish is about: keys, KEKs, tokens; the bytes to sign
  *	plan_scope.c the plan's scope, which is hashed    plan_observed.c  what is not
+ *	leases.c     data keys that were handed out
  */
 #ifndef KMS_EVIDENCE_INT_H
 #define KMS_EVIDENCE_INT_H
@@ -13,6 +14,27 @@
 #include "format.h"
 #include "store.h"
 #include "token.h"
+
+/* ---- leases.c ---- */
+
+/* Data keys that were handed out under the versions that an erasure names (of a whole key: under
+ * all of them). Start as {0}. */
+struct lease_counts {
+	uint64_t handed_out, returned;
+	int64_t last_end_unix_ms; /* of those that nobody gave back; 0: there are none */
+	size_t client_count;      /* principals who have not given all back */
+	struct kms_id *clients;   /* owned */
+};
+kms_err lease_counts_of(
+	struct store *store, const struct format_erase *erase, struct lease_counts *counts);
+void lease_counts_free(struct lease_counts *counts);
+#define LEASE_COUNTS_AUTO __attribute__((cleanup(lease_counts_free))) struct lease_counts
+bool lease_counts_are_over(const struct lease_counts *counts, int64_t now_unix_ms);
+/* `leases` of a plan or certificate, as they were seen at that time. */
+void lease_counts_write(
+	const struct lease_counts *counts, int64_t seen_unix_ms, struct doc *object);
+
+/* ---- plans ---- */
 
 /* A key of the plan, with every KEK that it ever had, by id. */
 struct plan_key {

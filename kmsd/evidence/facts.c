@@ -312,6 +312,7 @@ static kms_err take_event(struct facts *facts, const struct model_entry *entry)
 		break;
 	case MODEL_CHANGE_ERASE_APPROVE:
 	case MODEL_CHANGE_ERASE_CANCEL:
+	case MODEL_CHANGE_LEASE_RECEIPT:
 		break;
 	default:
 		return KMS_OK; /* an earlier certificate: no part of what it certifies */

@@ -144,7 +144,6 @@ static kms_err ask_tokens(struct plan_draft *draft, struct doc *observed)
 static kms_err add_uses(const struct plan_draft *draft, struct doc *observed)
 {
 	struct doc *uses = doc_set_array(observed, "uses");
-	uint64_t handed_out = 0;
 	for (size_t i = 0; i < draft->key_count; i++) {
 		struct store_use_count count = {0};
 		const struct kms_id *key = &draft->keys[i].key.id;
@@ -157,12 +156,15 @@ static kms_err add_uses(const struct plan_draft *draft, struct doc *observed)
 		doc_set_int(row, "rewraps", (int64_t)count.rewraps);
 		doc_set_int(row, "first", count.first_unix_ms);
 		doc_set_int(row, "last", count.last_unix_ms);
-		handed_out += count.datakeys + count.unwraps;
 	}
-	struct doc *leases = doc_set_object(observed, "leases");
-	doc_set_int(leases, "handed_out", (int64_t)handed_out);
-	doc_set_int(leases, "receipts", 0); /* nobody sends any yet */
-	doc_set_null(leases, "last_end");
+	return KMS_OK;
+}
+
+static kms_err add_leases(const struct plan_draft *draft, struct doc *observed)
+{
+	LEASE_COUNTS_AUTO counts = {0};
+	KMS_TRY(lease_counts_of(draft->parts->store, &draft->erase, &counts));
+	lease_counts_write(&counts, kms_now_unix_ms(), observed);
 	return KMS_OK;
 }
 
@@ -172,6 +174,7 @@ kms_err plan_observed_write(struct plan_draft *draft, struct kms_buf *ret_observ
 	KMS_TRY(doc_new_object(&observed));
 	doc_set_int(observed, "at", kms_now_unix_ms());
 	KMS_TRY(add_uses(draft, observed));
+	KMS_TRY(add_leases(draft, observed));
 	KMS_TRY(ask_tokens(draft, observed));
 	doc_set_copy(observed, "problems", draft->problems);
 	return doc_write(observed, ret_observed);

@@ -17,7 +17,8 @@ const char texts_excluded_versions[] =
 	"Data under other versions of the same keys: these versions were not part of the erasure.";
 
 const char *const texts_not_done[] = {
-	"Whether clients removed the data keys that they were given: there are no receipts.",
+	"Whether clients kept a copy of a data key that they gave back: a receipt is their own "
+	"word.",
 	"Whether a token was copied without kmsd: no token can show that it was not.",
 	"External time: all times are those of the clocks of kmsd and the tokens' daemons.",
 	"Witnesses: nobody else has cosigned the ledger's checkpoint.",

@@ -155,8 +155,10 @@ static kms_err write_scope(struct page *page, struct doc *certificate)
 	};
 	static const struct column lease_lines[] = {
 		{"Data keys handed out", "handed_out", CELL_NUMBER},
-		{"Receipts for removed data keys", "receipts", CELL_NUMBER},
+		{"Of these given back by signed receipts", "returned", CELL_NUMBER},
+		{"Clients that did not give all back", "clients", CELL_NUMBER},
 		{"Last possible end of a lease", "last_end", CELL_MS},
+		{"Leases as seen at", "seen", CELL_MS},
 	};
 	static const struct column backup_lines[] = {{"Backups", "statement", CELL_WORD}};
 	struct doc *part = NULL;

@@ -52,7 +52,9 @@ static const struct word {
 	{"Copies searched for and not found", "探索して見つからなかった複製の数"},
 	{"Test decryptions that failed afterwards", "破棄後に失敗した試験復号の数"},
 	{"Data keys handed out", "引き渡したデータ鍵の数"},
-	{"Receipts for removed data keys", "データ鍵の削除報告の数"},
+	{"Of these given back by signed receipts", "うち署名付き削除報告で返却された数"},
+	{"Clients that did not give all back", "すべてを返却していないクライアントの数"},
+	{"Leases as seen at", "貸出しの確認日時"},
 	{"Last possible end of a lease", "貸出しが終わり得る最も遅い日時"},
 	{"Backups", "バックアップ"},
 	{"kmsd makes no backups of tokens and knows of none; a copy that somebody else made of a "
@@ -158,8 +160,10 @@ static const struct word {
 		"取り込まれた鍵のトークン外の複製。所有者が別の場所で作った鍵です。"},
 	{"Data under other versions of the same keys: these versions were not part of the erasure.",
 		"同じ鍵の他の版で暗号化されたデータ。それらの版は今回の消去の対象ではありません。"},
-	{"Whether clients removed the data keys that they were given: there are no receipts.",
-		"クライアントが受け取ったデータ鍵を削除したか。削除報告はありません。"},
+	{"Whether clients kept a copy of a data key that they gave back: a receipt is their own "
+	 "word.",
+		"クライアントが返却したデータ鍵の複製を残していないか。削除報告はクライアント自身の"
+		"申告です。"},
 	{"Whether a token was copied without kmsd: no token can show that it was not.",
 		"kmsd "
 		"を介さずにトークンが複製されていないか。複製されていないことを示せるトークンはあり"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The certificate of an erasure and its bundle. A new one is issued only where there is none, or
- * where the newest is provisional and more has happened since; else the stored one goes out. Runs
- * in kmsd.
+ * where the newest is provisional and more has happened since, or the last lease is over; else the
+ * stored one goes out. Runs in kmsd.
  */
 #include "service_int.h"
 
@@ -15,7 +15,12 @@ static kms_err has_changed(
 	size_t count;
 	KMS_TRY(store_erasure_entries(service->parts.store, &erasure->id, &seqs, &count));
 	*ret_changed = count > 0 && seqs[count - 1] > erasure->cert_seq;
-	return KMS_OK;
+	if (*ret_changed || erasure->state != MODEL_ERASE_DONE) {
+		return KMS_OK;
+	}
+	/* Only leases can have kept it from being final. */
+	struct evidence_parts parts = erase_parts(service);
+	return evidence_leases_over(&parts, erasure, ret_changed);
 }
 
 static kms_err read_stored(struct service *service, const struct model_erasure *erasure,

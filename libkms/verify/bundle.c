@@ -117,6 +117,13 @@ static void set_claims(struct doc *report, const struct certificate *c)
 	doc_set_int(claims, "removed", (int64_t)removed_count(c));
 	doc_set_int(claims, "wipes", (int64_t)c->wipe_count);
 	doc_set_int(claims, "datasets", (int64_t)c->dataset_count);
+	doc_set_int(claims, "handed_out", (int64_t)c->leases.handed_out);
+	doc_set_int(claims, "returned", (int64_t)c->leases.returned);
+	if (c->leases.has_last_end) {
+		doc_set_int(claims, "leases_end", c->leases.last_end);
+	} else {
+		doc_set_null(claims, "leases_end");
+	}
 	doc_set_int(claims, "requested", c->requested);
 	if (c->has_executed) {
 		doc_set_int(claims, "executed", c->executed);
@@ -176,9 +183,11 @@ static void note_rest(struct bundle *bundle)
 		"kms-tokend が把握していないデータ鍵、トークン、データ自体の複製を誰も持っていない"
 		"こと");
 	bundle_note(bundle,
-		"what the certificate says of data sets, uses, leases, backups, and of the modules "
-		"beyond their serial numbers: these are kmsd's own words",
-		"データセット、利用回数、貸出、バックアップ、および製造番号以外の装置情報：これらは"
+		"what the certificate says of data sets, uses, leases beyond the receipts, "
+		"backups, "
+		"and of the modules beyond their serial numbers: these are kmsd's own words",
+		"データセット、利用回数、削除報告以外の貸出、バックアップ、および製造番号以外の装置"
+		"情報：これらは"
 		" "
 		"kmsd 自身の記述である");
 	bundle_note(bundle,

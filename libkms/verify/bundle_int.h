@@ -68,6 +68,11 @@ struct cert_person {
 	struct kms_id id;
 	struct kms_hash spki;
 };
+struct cert_leases {
+	uint64_t handed_out, returned, clients;
+	bool has_last_end;
+	int64_t last_end, seen;
+};
 /* Words of the claim, as they stand there: step 10 says which of them may. */
 struct cert_words {
 	const char *claim_level, *plaintext_before, *copies_complete, *method, *technique;
@@ -82,6 +87,7 @@ struct certificate {
 	enum model_erase_scope scope;
 	struct kms_hash plan;
 	uint64_t dataset_count;
+	struct cert_leases leases;
 	struct cert_words words;
 	size_t key_count, copy_count, wipe_count, module_count, event_count, person_count;
 	struct cert_key *keys;
@@ -200,6 +206,7 @@ kms_err step_issue(struct bundle *bundle);      /* 3: step_entries.c */
 kms_err step_entries(struct bundle *bundle);    /* 4: step_entries.c */
 kms_err step_statements(struct bundle *bundle); /* 5: step_statements.c */
 kms_err step_copies(struct bundle *bundle);     /* 6: step_copies.c */
+kms_err step_leases(struct bundle *bundle);     /* of 6: step_leases.c */
 kms_err step_people(struct bundle *bundle);     /* 7: step_people.c */
 kms_err step_stamp(struct bundle *bundle);      /* 8: step_time.c */
 kms_err step_order(struct bundle *bundle);      /* 9: step_time.c */

@@ -323,17 +323,25 @@ static kms_err read_media(struct doc *doc, struct certificate *c)
 	return count <= c->dataset_count ? end(media, 3) : KMS_ERR(FORMAT);
 }
 
-static kms_err read_beside(struct doc *doc)
+static kms_err read_leases(struct doc *doc, struct cert_leases *ret_leases)
 {
-	static const char *const counts[] = {"handed_out", "receipts"};
-	struct doc *leases, *backups, *known;
-	const char *text;
-	uint64_t number;
-	bool has;
+	struct doc *leases;
+	uint64_t last_end;
 	KMS_TRY(doc_get_object(doc, "leases", &leases));
-	KMS_TRY(numbers(leases, counts, 2));
-	KMS_TRY(number_or_null(leases, "last_end", &has, &number));
-	KMS_TRY(end(leases, 3));
+	KMS_TRY(doc_get_uint(leases, "handed_out", SEQ_MAX, &ret_leases->handed_out));
+	KMS_TRY(doc_get_uint(leases, "returned", SEQ_MAX, &ret_leases->returned));
+	KMS_TRY(doc_get_uint(leases, "clients", SEQ_MAX, &ret_leases->clients));
+	KMS_TRY(number_or_null(leases, "last_end", &ret_leases->has_last_end, &last_end));
+	ret_leases->last_end = ret_leases->has_last_end ? (int64_t)last_end : 0;
+	KMS_TRY(time_of(leases, "seen", &ret_leases->seen));
+	return end(leases, 5);
+}
+
+static kms_err read_beside(struct doc *doc, struct certificate *c)
+{
+	struct doc *backups, *known;
+	const char *text;
+	KMS_TRY(read_leases(doc, &c->leases));
 	KMS_TRY(doc_get_object(doc, "backups", &backups));
 	KMS_TRY(doc_get_array(backups, "known", &known));
 	KMS_TRY(doc_get_text(backups, "statement", &text));
@@ -401,7 +409,7 @@ static kms_err read_all(struct doc *doc, struct certificate *c)
 	KMS_TRY(read_parties(doc, c));
 	KMS_TRY(read_scope(doc, c));
 	KMS_TRY(read_media(doc, c));
-	KMS_TRY(read_beside(doc));
+	KMS_TRY(read_beside(doc, c));
 	KMS_TRY(read_words(doc, &c->words));
 	KMS_TRY(read_course(doc, c));
 	KMS_TRY(read_lists(doc, c));

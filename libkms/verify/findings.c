@@ -15,6 +15,7 @@ static const char *const names[CHECK_COUNT] = {
 	[CHECK_ERASURES] = "erasures",
 	[CHECK_USES] = "uses",
 	[CHECK_STATEMENTS] = "statements",
+	[CHECK_RECEIPTS] = "receipts",
 };
 
 kms_err findings_new(struct findings *ret_findings)

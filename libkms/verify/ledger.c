@@ -246,6 +246,33 @@ static kms_err check_erased(
 	return KMS_OK;
 }
 
+static kms_err check_receipt(
+	struct kms_verify *verify, uint64_t seq, const struct model_change *change)
+{
+	const struct known_principal *known = ledger_principal(verify, &change->actor);
+	KMS_AUTO(crypto_cert) cert = NULL;
+	struct kms_hash spki = {{0}};
+	kms_err err = receipt_signer(change, &cert);
+	if (kms_is_ok(err)) {
+		err = crypto_cert_spki_hash(cert, &spki);
+	}
+	if (kms_is(err, KMS_CODE_NO_MEMORY)) {
+		return err;
+	}
+	if (kms_is_ok(err) && known == NULL) {
+		findings_not_shown(&verify->findings, CHECK_RECEIPTS,
+			"entry %llu: who gave the receipt was registered where we do not see it",
+			(unsigned long long)seq);
+	} else if (kms_is_ok(err) && kms_hash_equal(&spki, &known->spki)) {
+		findings_good(&verify->findings, CHECK_RECEIPTS);
+	} else {
+		findings_fail(&verify->findings, CHECK_RECEIPTS,
+			"entry %llu: the receipt is not signed by who gave it",
+			(unsigned long long)seq);
+	}
+	return KMS_OK;
+}
+
 /* ---- entries ---- */
 
 static kms_err follow(
@@ -270,6 +297,8 @@ static kms_err follow(
 	case MODEL_CHANGE_ERASE_RESULT:
 	case MODEL_CHANGE_ERASE_WIPE:
 		return check_erased(verify, seq, change);
+	case MODEL_CHANGE_LEASE_RECEIPT:
+		return check_receipt(verify, seq, change);
 	case MODEL_CHANGE_USE_BATCH:
 		*ret_keep = true;
 		return book_batch(verify, seq, change);
@@ -287,7 +316,6 @@ static kms_err follow(
 	case MODEL_CHANGE_ERASE_INTENT:
 	case MODEL_CHANGE_ERASE_FINAL:
 	case MODEL_CHANGE_CERT_ISSUE:
-	case MODEL_CHANGE_LEASE_RECEIPT: 
 		return KMS_OK;
 	case MODEL_CHANGE_ALARM:
 		findings_not_shown(&verify->findings, CHECK_ENTRIES, "entry %llu is an alarm: %s",

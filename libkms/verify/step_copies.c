@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Step 6: nothing is left out. What was ever born for these keys and versions, by their chains, is
- * a copy in the certificate and removed, or the certificate is provisional.
+ * a copy in the certificate and removed, and no lease of a data key runs on (step_leases.c), or the
+ * certificate is provisional.
  */
 #include "bundle_int.h"
 
@@ -315,7 +316,7 @@ static bool is_closed(const struct bundle *bundle)
 	for (size_t i = 0; i < c->wipe_count; i++) {
 		closed = closed && c->wipes[i].done;
 	}
-	return closed;
+	return closed && (!c->leases.has_last_end || c->leases.last_end <= c->leases.seen);
 }
 
 kms_err step_copies(struct bundle *bundle)
@@ -333,6 +334,7 @@ kms_err step_copies(struct bundle *bundle)
 	}
 	check_counts(bundle);
 	check_wipes(bundle);
+	KMS_TRY(step_leases(bundle));
 	if (bundle->certificate->final != is_closed(bundle)) {
 		step_fail(bundle, 6, "the certificate says %s, and the evidence gives %s",
 			"証明書は %s と述べるが、証拠が示すのは %s",

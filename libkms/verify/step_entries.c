@@ -138,6 +138,7 @@ static bool is_about(const struct bundle *bundle, const struct proven *entry)
 	const struct certificate *c = bundle->certificate;
 	const struct kms_id *erasure = evidence_erasure(entry);
 	return entry == bundle->evidence->request ||
+	       (entry->read && entry->change.type == MODEL_CHANGE_LEASE_RECEIPT) || /* step 6 */
 	       (erasure != NULL && kms_id_equal(erasure, &c->erasure));
 }
 

@@ -71,6 +71,7 @@ enum check {
 	CHECK_ERASURES,   /* destroy, absence and wipe statements by pinned keys */
 	CHECK_USES,       /* use records: trees, numbers, running hashes, principals */
 	CHECK_STATEMENTS, /* signed uses statements against the records */
+	CHECK_RECEIPTS,   /* receipts by the certificates of those who gave them */
 	CHECK_COUNT
 };
 struct findings {
@@ -91,6 +92,12 @@ void findings_not_shown(struct findings *findings, enum check check, const char 
 	__attribute__((format(printf, 3, 4)));
 bool findings_failed(const struct findings *findings);
 kms_err findings_report(struct findings *findings, char **ret_json);
+
+/* ---- receipt.c ---- */
+
+/* The certificate whose key signed the receipt: FORMAT for none, INTEGRITY for another's
+ * signature. */
+kms_err receipt_signer(const struct model_change *change, struct crypto_cert **ret_cert);
 
 /* ---- uses.c: the books of one token ---- */
 

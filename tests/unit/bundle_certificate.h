@@ -167,6 +167,7 @@ static inline bool is_event(const struct world *world, const struct model_change
 	case MODEL_CHANGE_ERASE_INTENT:
 	case MODEL_CHANGE_ERASE_WIPE:
 	case MODEL_CHANGE_ERASE_FINAL:
+	case MODEL_CHANGE_LEASE_RECEIPT:
 		return true;
 	case MODEL_CHANGE_ERASE_RESULT:
 		return kms_id_equal(&change->u.erase_done.erasure, &world->erase.erasure);
@@ -293,7 +294,7 @@ static inline void set_scope(const struct world *world, struct doc *doc)
 	doc_set_int(row, "encrypted_since", 0);
 }
 
-static inline void set_words(struct doc *doc)
+static inline void set_words(const struct world *world, struct doc *doc)
 {
 	doc_set_text(doc, "claim_level", "recorded");
 	doc_set_text(doc, "copies_complete", "not asserted");
@@ -312,10 +313,13 @@ static inline void set_words(struct doc *doc)
 	struct doc *time = doc_set_object(doc, "time");
 	doc_set_null(time, "not_before");
 	doc_set_null(time, "not_after");
+	const int64_t seen = world->start_ms + (int64_t)world->count * 1000; /* as cert.issue's */
 	struct doc *leases = doc_set_object(doc, "leases");
 	doc_set_int(leases, "handed_out", 14);
-	doc_set_int(leases, "receipts", 0);
-	doc_set_null(leases, "last_end");
+	doc_set_int(leases, "returned", 13);
+	doc_set_int(leases, "clients", 1);
+	doc_set_int(leases, "last_end", seen - 1000);
+	doc_set_int(leases, "seen", seen);
 	struct doc *backups = doc_set_object(doc, "backups");
 	(void)doc_set_array(backups, "known");
 	doc_set_text(backups, "statement", "none known");
@@ -373,7 +377,7 @@ static inline void world_certify(struct world *world)
 	set_events(world, doc);
 	set_persons(world, doc);
 	set_verification(world, doc);
-	set_words(doc);
+	set_words(world, doc);
 	for (size_t i = 0; i < world->count; i++) {
 		final = final || world->entries[i].change.type == MODEL_CHANGE_ERASE_FINAL;
 	}

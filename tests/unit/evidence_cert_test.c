@@ -145,7 +145,8 @@ START_TEST(members_of_members)
 	MEMBERS(json_array_get(json_object_get(cert, "modules"), 0), "token", "manufacturer",
 		"model", "serial", "firmware", "class", "certificate_no", "organisation", "site",
 		"country");
-	MEMBERS(json_object_get(cert, "leases"), "handed_out", "receipts", "last_end");
+	MEMBERS(json_object_get(cert, "leases"), "handed_out", "returned", "clients", "last_end",
+		"seen");
 	MEMBERS(json_object_get(cert, "backups"), "known", "statement");
 	MEMBERS(json_object_get(cert, "zeroization"), "call", "standard");
 	MEMBERS(json_object_get(cert, "tool"), "kmsd");
@@ -241,6 +242,24 @@ START_TEST(final_entry_alone_makes_nothing_final)
 	append_result(1, KEK_1);
 	append_final();
 	assert_status(false);
+}
+END_TEST
+
+/* Until the last data key that nobody gave back is over. */
+START_TEST(final_needs_the_end_of_each_lease)
+{
+	run_all();
+	lease_sum.returned--;
+	lease_sum.last_end_unix_ms = kms_now_unix_ms() + 60 * 1000;
+	assert_status(false);
+	json_t *leases = json_object_get(cert, "leases");
+	ck_assert_int_eq(number(leases, "returned"), 42);
+	ck_assert_int_eq(number(leases, "clients"), 1);
+	ck_assert_int_eq(number(leases, "last_end"), lease_sum.last_end_unix_ms);
+	ck_assert_int_lt(number(leases, "seen"), lease_sum.last_end_unix_ms);
+	lease_sum.last_end_unix_ms = kms_now_unix_ms();
+	assert_status(true);
+	ck_assert_int_eq(number(json_object_get(cert, "leases"), "clients"), 1);
 }
 END_TEST
 
@@ -578,6 +597,7 @@ int main(void)
 	tcase_add_test(tests, what_it_says_of_a_whole_erasure);
 	tcase_add_test(tests, final_only_when_nothing_is_open);
 	tcase_add_test(tests, final_entry_alone_makes_nothing_final);
+	tcase_add_test(tests, final_needs_the_end_of_each_lease);
 	tcase_add_test(tests, final_needs_each_wipe);
 	tcase_add_test(tests, versions_say_that_others_live);
 	tcase_add_test(tests, it_claims_no_more_than_recorded);

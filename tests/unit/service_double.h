@@ -663,7 +663,7 @@ kms_err token_kek_list(struct token *token, const struct kms_id *after,
 
 /* One use into the queue; returns its number. */
 static inline uint64_t count_use(struct token *token, enum model_op op, const struct kms_id *key,
-	const struct model_call_item *item)
+	const struct token_user *user, const struct model_call_item *item)
 {
 	struct token_uses *batch = calloc(1, sizeof(*batch));
 	struct model_counted_use *row = calloc(1, sizeof(*row));
@@ -690,6 +690,7 @@ static inline uint64_t count_use(struct token *token, enum model_op op, const st
 		.count = 1,
 		.running = token->running,
 		.rows = row};
+	batch->user = *user;
 	struct token_uses **last = &token->queue;
 	while (*last != NULL) {
 		last = &(*last)->next;
@@ -738,7 +739,8 @@ kms_err token_call(
 	for (uint32_t i = 0; i < call->count; i++) {
 		result->codes[i] = i == token->item_at ? token->item_code : KMS_CODE_OK;
 		if (result->codes[i] == KMS_CODE_OK) {
-			result->last_n = count_use(token, call->op, &call->key, &call->items[i]);
+			result->last_n = count_use(
+				token, call->op, &call->key, &call->user, &call->items[i]);
 		}
 	}
 	OK(kms_buf_copy(kms_bytes_str("sealed answer"), &result->record));
@@ -754,7 +756,6 @@ kms_err token_clear_call(struct token_set *tokens, const struct format_key *key,
 	uint64_t ret_boot[LIMIT_CUSTODY_TOKENS], uint64_t ret_n[LIMIT_CUSTODY_TOKENS])
 {
 	struct token *token;
-	(void)user;
 	OK(token_find(tokens, &key->tokens[0], &token));
 	memset(ret_n, 0, LIMIT_CUSTODY_TOKENS * sizeof(*ret_n));
 	token->calls++;
@@ -765,7 +766,7 @@ kms_err token_clear_call(struct token_set *tokens, const struct format_key *key,
 			continue;
 		}
 		struct model_call_item item = {.wrapped_key = uses[i].wrapped.head.wrapped_key};
-		ret_n[0] = count_use(token, op, &key->id, &item);
+		ret_n[0] = count_use(token, op, &key->id, user, &item);
 		OK(kms_secret_copy(
 			KMS_BYTES_OF("0123456789abcdef0123456789abcde"), &uses[i].data_key));
 		uses[i].wrapped = (struct format_wrapped){.head = {.custody = key->custody,

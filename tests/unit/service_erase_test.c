@@ -776,6 +776,71 @@ START_TEST(a_certificate_is_issued_when_something_has_changed)
 }
 END_TEST
 
+/* ---- data keys on lease ---- */
+
+static size_t recalled(unsigned holder)
+{
+	KMS_AUTO(model_answer) answer = NULL;
+	struct model_request *asked = request(MODEL_OP_LEASE_REPORT);
+	asked->u.lease_report.holder = id(holder);
+	OK(call(STORAGE, asked, &answer));
+	return answer->u.lease_report.recalled_count;
+}
+
+static void hand_out(const struct kms_id *key, unsigned holder)
+{
+	struct kms_id session = open_session(STORAGE, TOKEN_A);
+	struct model_request *asked = sealed_request(MODEL_OP_UNWRAP, key, TOKEN_A, &session, 1);
+	asked->u.use.holder = id(holder);
+	OK(call(STORAGE, asked, NULL));
+}
+
+START_TEST(a_request_recalls_what_is_on_lease)
+{
+	enum { HOLDER = 90 };
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	struct kms_id other = make_key(MODEL_DELIVERY_SEALED);
+	hand_out(&key, HOLDER);
+	hand_out(&other, HOLDER + 1);
+	ck_assert_uint_eq(recalled(HOLDER), 0);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	ck_assert_uint_eq(recalled(HOLDER), 1);
+	ck_assert_uint_eq(recalled(HOLDER + 1), 0);
+	ck_assert_uint_eq(recalled(HOLDER + 2), 0);
+	OK(cancel(CUSTODIAN, &erasure, custodian_key));
+	ck_assert_uint_eq(recalled(HOLDER), 0);
+}
+END_TEST
+
+/* All is destroyed, and a client may have its data key until then. */
+START_TEST(a_certificate_is_final_when_the_last_lease_is_over)
+{
+	enum { HOLDER = 90 };
+	kms_err err;
+	struct model_erasure row;
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	hand_out(&key, HOLDER);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	approve_both(&erasure);
+	OK(execute(&erasure));
+	struct kms_id first = certificate(&erasure, &err);
+	OK(err);
+	struct kms_id again = certificate(&erasure, &err);
+	OK(err);
+	ck_assert(kms_id_equal(&first, &again)); /* nothing has changed */
+	OK(store_erasure_get(store, &erasure, &row));
+	ck_assert(!row.cert_final);
+	model_erasure_free(&row);
+	kms_clock_fix(kms_now_unix_ms() + (int64_t)POLICY_LEASE_S * 1000 + 1000);
+	struct kms_id last = certificate(&erasure, &err);
+	OK(err);
+	ck_assert(!kms_id_equal(&first, &last));
+	OK(store_erasure_get(store, &erasure, &row));
+	ck_assert(row.cert_final);
+	model_erasure_free(&row);
+}
+END_TEST
+
 START_TEST(shows_and_lists_are_the_tenants_own)
 {
 	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
@@ -826,6 +891,8 @@ static void add_tests(TCase *tcase)
 	tcase_add_loop_test(tcase, what_came_back_is_an_alarm_once, 0, 2);
 	tcase_add_test(tcase, history_tells_of_erasures);
 	tcase_add_test(tcase, a_certificate_is_issued_when_something_has_changed);
+	tcase_add_test(tcase, a_request_recalls_what_is_on_lease);
+	tcase_add_test(tcase, a_certificate_is_final_when_the_last_lease_is_over);
 	tcase_add_test(tcase, shows_and_lists_are_the_tenants_own);
 }
 

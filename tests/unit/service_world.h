@@ -17,6 +17,8 @@ static struct service *service;
 static const char *tenant_ca;
 static bool has_custodian_spki;
 static struct kms_hash custodian_spki;
+static bool has_storage_spki;
+static struct kms_hash storage_spki;
 static char detail[LIMIT_REASON + 1]; /* of the last call */
 
 /* With no link made yet, recovery looks at nothing: those tests that want it make the links. */
@@ -58,7 +60,9 @@ static inline struct model_principal principal(unsigned n)
 	struct model_principal made = {.id = id(n),
 		.tenant = id(n >= OTHER_STORAGE ? OTHER_TENANT : TENANT),
 		.role = role,
-		.spki = n == CUSTODIAN && has_custodian_spki ? custodian_spki : hash(n),
+		.spki = n == CUSTODIAN && has_custodian_spki ? custodian_spki
+			: n == STORAGE && has_storage_spki   ? storage_spki
+							     : hash(n),
 		.expires_unix_s = n == EXPIRED ? 1000 : 4000000000};
 	if (role == MODEL_ROLE_OPERATOR) {
 		made.tenant = (struct kms_id){{0}};
