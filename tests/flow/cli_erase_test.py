@@ -63,7 +63,7 @@ def observed(*problems):
         "at": 1790000000000, "needed": 2, "problems": list(problems),
         "uses": [{"key": KEY, "datakeys": 5, "wraps": 0, "unwraps": 7, "rewraps": 0, "first": 1, "last": 2}],
         "tokens": [{"token": TOKEN, "up": True, "needed": 2}],
-        "leases": {"handed_out": 12, "receipts": 0, "last_end": None}})
+        "leases": {"handed_out": 12, "returned": 11, "clients": 1, "last_end": None, "seen": 1}})
 
 
 def plan(*problems):

@@ -84,7 +84,8 @@ static const struct {
 	{"use.md", 1, 0},
 	{"statement.md", 5, 0},
 	{"erase.md", 2, 0},
-	{"ledger-entry.md", 0, 3},
+	{"receipt.md", 1, 0},
+	{"ledger-entry.md", 0, 4},
 };
 
 START_TEST(docs_show_the_golden_bytes)
