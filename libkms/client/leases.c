@@ -75,6 +75,7 @@ static void purge(struct leases *leases, struct kms_data_key *data_key)
 	kms_secret_free(&data_key->key);
 	if (!data_key->disowned) {
 		give_up(leases, &data_key->id, &data_key->lease);
+		leases->urgent = leases->urgent || data_key->recalled;
 	}
 	data_key->lease = (struct lease){0};
 }
@@ -274,6 +275,15 @@ static void recall(struct leases *leases, const struct kms_id *keys, uint32_t co
 	leases->urgent = count > 0 && (leases->row_count > 0 || leases->pending.len > 0);
 }
 
+/* Would the same receipt be taken another time? */
+static bool may_be_taken_later(kms_err err)
+{
+	return kms_is(err, KMS_CODE_NETWORK) || kms_is(err, KMS_CODE_TIMEOUT) ||
+	       kms_is(err, KMS_CODE_LEDGER) || kms_is(err, KMS_CODE_STORE) ||
+	       kms_is(err, KMS_CODE_RATE) || kms_is(err, KMS_CODE_TOKEN_DOWN) ||
+	       kms_is(err, KMS_CODE_NO_MEMORY);
+}
+
 /* One report; lock is held, but for the call itself. */
 static kms_err report(struct leases *leases)
 {
@@ -302,6 +312,9 @@ static kms_err report(struct leases *leases)
 	if (kms_is_ok(err)) {
 		kms_buf_free(&leases->pending);
 		recall(leases, keys, count);
+	} else if (!may_be_taken_later(err)) {
+		/* What it says stays open at kmsd; what comes after it is heard. */
+		kms_buf_free(&leases->pending);
 	}
 	return err;
 }

@@ -170,7 +170,7 @@ struct format_receipt_row {
 struct format_receipt {
 	struct kms_id tenant;
 	struct kms_id holder; /* which of that principal's clients; it drew the id itself */
-	uint64_t number;      /* 1, 2, ... of this holder: none counts twice */
+	uint64_t number;      /* from 1, each greater than the one before: none counts twice */
 	int64_t unix_ms;      /* by the client's clock: they were wiped by then */
 	uint32_t row_count;   /* 1 .. LIMIT_RECEIPT_ROWS; by key, then version, each once */
 	struct format_receipt_row *rows; /* owned */

@@ -70,6 +70,7 @@ static struct {
 	unsigned receipts;             /* of them with a receipt that was taken */
 	unsigned repeated;             /* and with one that it had already */
 	uint64_t number;               /* of the last receipt */
+	unsigned refuse_reports;       /* that many are refused for good */
 	unsigned lose_reports;         /* that many are taken, and not answered */
 	uint32_t given_up;             /* data keys, in all receipts */
 	uint32_t rows;                 /* of the last receipt */
@@ -256,7 +257,7 @@ static void take_receipt(const struct model_request *request)
 		fake.repeated++;
 		return;
 	}
-	ck_assert_uint_eq(receipt->number, fake.number + 1);
+	ck_assert_uint_gt(receipt->number, fake.number);
 	fake.number = receipt->number;
 	fake.receipts++;
 	fake.rows = receipt->row_count;
@@ -269,6 +270,10 @@ static kms_err take_report(const struct model_request *request, struct model_ans
 {
 	fake.reports++;
 	ck_assert(kms_id_equal(&request->u.lease_report.holder, &fake.holder));
+	if (fake.refuse_reports > 0) {
+		fake.refuse_reports--;
+		return KMS_ERR(ARGUMENT);
+	}
 	if (request->u.lease_report.receipt.len > 0) {
 		take_receipt(request);
 	}

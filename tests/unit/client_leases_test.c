@@ -234,6 +234,21 @@ START_TEST(a_receipt_that_was_lost_comes_again_as_it_was)
 }
 END_TEST
 
+/* One that kmsd never takes holds up no other, and is not said in another's place. */
+START_TEST(a_receipt_that_is_refused_is_dropped)
+{
+	KMS_AUTO(kms_data_key) made = NULL;
+	ck_ok(kms_datakey(client, NULL, context, &made));
+	fake.refuse_reports = 1;
+	ck_code(kms_client_purge(client, NULL), ARGUMENT);
+	ck_assert(is_wiped(made));
+	ck_ok(kms_data_key_renew(client, made, context));
+	ck_ok(kms_client_purge(client, NULL));
+	ck_assert_uint_eq(fake.given_up, 1);
+	ck_assert_uint_eq(fake.receipts, 1);
+}
+END_TEST
+
 START_TEST(what_its_user_keeps_has_no_receipt)
 {
 	KMS_AUTO(kms_data_key) made = NULL;
@@ -296,8 +311,9 @@ int main(void)
 		what_is_borrowed_is_wiped_when_it_comes_back, on_request_one_key_or_all,
 		what_kmsd_wants_back_is_wiped, custody_counts_what_each_token_handed_out,
 		a_share_of_a_call_that_failed_is_given_up,
-		a_receipt_that_was_lost_comes_again_as_it_was, what_its_user_keeps_has_no_receipt,
-		many_keys_and_versions_need_more_receipts, a_stream_without_a_lease_ends};
+		a_receipt_that_was_lost_comes_again_as_it_was, a_receipt_that_is_refused_is_dropped,
+		what_its_user_keeps_has_no_receipt, many_keys_and_versions_need_more_receipts,
+		a_stream_without_a_lease_ends};
 	Suite *suite = suite_create("client_leases");
 	TCase *all = tcase_create("all");
 	tcase_set_timeout(all, 60);
