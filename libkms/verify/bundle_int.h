@@ -157,6 +157,9 @@ const struct evidence_birth *evidence_birth(
 	const struct evidence *evidence, const struct kms_id *token, const struct kms_id *kek);
 const struct evidence_result *evidence_result(
 	const struct evidence *evidence, const struct kms_id *token, const struct kms_id *kek);
+/* The first, of these two and a result alike. */
+const struct proven *evidence_wipe(
+	const struct evidence *evidence, const struct kms_id *erasure, const struct kms_id *token);
 /* Which erasure an erase.* entry is about; NULL: it is none. */
 const struct kms_id *evidence_erasure(const struct proven *entry);
 bool evidence_erases(
@@ -206,6 +209,8 @@ kms_err step_order(struct bundle *bundle);      /* 9: step_time.c */
 kms_err step_level(struct bundle *bundle);      /* 10: step_level.c */
 kms_err step_newer(struct bundle *bundle);      /* 11: step_time.c */
 
+/* The rest of step 5: step_rest.c. There is a certificate and a request. */
+void statements_check_rest(struct bundle *bundle);
 /* The claim level that the evidence gives. */
 const char *level_of(const struct bundle *bundle);
 

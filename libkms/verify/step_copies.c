@@ -228,6 +228,57 @@ static void check_counts(struct bundle *bundle)
 	}
 }
 
+/* Is it the last one of its key in its token? */
+static bool is_last(const struct evidence *evidence, const struct evidence_result *result)
+{
+	for (size_t i = 0; i < evidence->result_count; i++) {
+		const struct evidence_result *other = &evidence->results[i];
+		if (other->entry->seq > result->entry->seq &&
+			kms_id_equal(&other->key, &result->key) &&
+			kms_id_equal(&other->token, &result->token)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static uint32_t ended_until(const struct evidence *evidence, const struct evidence_result *result)
+{
+	uint32_t count = 0;
+	for (size_t i = 0; i < evidence->result_count; i++) {
+		const struct evidence_result *other = &evidence->results[i];
+		count += kms_id_equal(&other->key, &result->key) &&
+			 kms_id_equal(&other->token, &result->token) &&
+			 other->entry->seq <= result->entry->seq;
+	}
+	return count;
+}
+
+/* What the token's last word on a key leaves alive there, against born and ended. */
+static void check_living(struct bundle *bundle)
+{
+	const struct evidence *evidence = bundle->evidence;
+	char kek[KMS_ID_TEXT];
+	for (size_t i = 0; i < evidence->result_count; i++) {
+		const struct evidence_result *result = &evidence->results[i];
+		if (!result->read || certificate_key(bundle->certificate, &result->key) == NULL ||
+			!is_last(evidence, result)) {
+			continue;
+		}
+		uint32_t born = born_before(evidence, result);
+		uint32_t ended = ended_until(evidence, result);
+		if (result->absence.u.absence.living != (ended > born ? 0 : born - ended)) {
+			step_fail(bundle, 6,
+				"KEK %s: after it, its token counts %u living KEKs of this key, "
+				"and the ledger %u born and %u ended",
+				"KEK %s：その後に残る同じ鍵の KEK はトークンでは %u、"
+				"台帳では生成 %u、消滅 %u",
+				kms_id_text(&result->kek, kek), result->absence.u.absence.living,
+				born, ended);
+		}
+	}
+}
+
 /* ---- wipes ---- */
 
 static uint32_t copies_in(const struct certificate *c, const struct kms_id *token)
@@ -332,6 +383,7 @@ kms_err step_copies(struct bundle *bundle)
 		check_destroyed(bundle, &bundle->certificate->keys[i]);
 	}
 	check_counts(bundle);
+	check_living(bundle);
 	check_wipes(bundle);
 	if (bundle->certificate->final != is_closed(bundle)) {
 		step_fail(bundle, 6, "the certificate says %s, and the evidence gives %s",

@@ -245,6 +245,21 @@ static size_t count_role(const struct certificate *c, const char *role)
 	return count;
 }
 
+/* Requester, approvers, executor, verifiers, validator: in that order, and no other role. */
+static bool in_order(const struct certificate *c)
+{
+	static const char *const roles[] = {
+		"requester", "approver", "executor", "verifier", "validator"};
+	enum { ROLES = sizeof(roles) / sizeof(roles[0]) };
+	size_t role = 0;
+	for (size_t i = 0; i < c->person_count; i++) {
+		while (role < ROLES && strcmp(roles[role], c->persons[i].role) != 0) {
+			role++;
+		}
+	}
+	return role < ROLES;
+}
+
 static kms_err check_verifiers(struct bundle *bundle)
 {
 	const struct certificate *c = bundle->certificate;
@@ -294,6 +309,10 @@ static kms_err check_persons(struct bundle *bundle, const struct approvals *appr
 	if (!counts) {
 		step_fail(bundle, 7, "the certificate names more or fewer people than the entries",
 			"証明書の人数が記録と合わない");
+	}
+	if (!in_order(c)) {
+		step_fail(bundle, 7, "the certificate's people are not in their order",
+			"証明書の人の順序が正しくない");
 	}
 	const struct cert_person *validator = person_of(c, "validator", NULL);
 	if (validator == NULL || validator->has_spki) {

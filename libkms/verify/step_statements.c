@@ -210,20 +210,6 @@ static void check_earlier(struct bundle *bundle)
 
 /* ---- wipes ---- */
 
-static const struct proven *wipe_of(const struct bundle *bundle, const struct kms_id *token)
-{
-	for (size_t i = 0; i < bundle->evidence->count; i++) {
-		const struct proven *entry = bundle->evidence->entries[i];
-		if (entry->read && entry->change.type == MODEL_CHANGE_ERASE_WIPE &&
-			kms_id_equal(&entry->change.u.erase_done.erasure,
-				&bundle->certificate->erasure) &&
-			kms_id_equal(&entry->change.u.erase_done.token, token)) {
-			return entry;
-		}
-	}
-	return NULL;
-}
-
 static const char *wrong_wipe(
 	const struct bundle *bundle, const struct trust_token *token, const struct kms_buf *bytes)
 {
@@ -254,7 +240,8 @@ static void check_wipes(struct bundle *bundle)
 	const struct certificate *c = bundle->certificate;
 	const struct format_erase *erase = bundle->evidence->erase;
 	for (uint32_t i = 0; i < erase->wipe_count; i++) {
-		const struct proven *entry = wipe_of(bundle, &erase->wipes[i]);
+		const struct proven *entry =
+			evidence_wipe(bundle->evidence, &c->erasure, &erase->wipes[i]);
 		bool claimed = c->final;
 		char token[KMS_ID_TEXT];
 		(void)kms_id_text(&erase->wipes[i], token);
@@ -297,39 +284,6 @@ static void check_same(struct bundle *bundle)
 	}
 }
 
-static const struct cert_module *module_of(const struct certificate *c, const struct kms_id *token)
-{
-	for (size_t i = 0; i < c->module_count; i++) {
-		if (kms_id_equal(&c->modules[i].token, token)) {
-			return &c->modules[i];
-		}
-	}
-	return NULL;
-}
-
-static void check_serials(struct bundle *bundle)
-{
-	const struct certificate *c = bundle->certificate;
-	char text[KMS_ID_TEXT];
-	for (size_t i = 0; i < c->module_count; i++) {
-		const struct trust_token *token = trust_find(bundle->trust, &c->modules[i].token);
-		(void)kms_id_text(&c->modules[i].token, text);
-		if (token != NULL && strcmp(token->serial, c->modules[i].serial) != 0) {
-			step_fail(bundle, 5, "token %s has the serial number %s, and %s is pinned",
-				"トークン %s の製造番号は %s、固定した番号は %s", text,
-				c->modules[i].serial, token->serial);
-		}
-	}
-	for (size_t i = 0; i < c->copy_count; i++) {
-		const struct kms_id *token = &c->copies[i].kek.token;
-		if (module_of(c, token) == NULL) {
-			step_fail(bundle, 5, "token %s has a copy and is not among the modules",
-				"トークン %s は複製を持つが装置の一覧にない",
-				kms_id_text(token, text));
-		}
-	}
-}
-
 /* The certificate's sums, over the results of this erasure. */
 static void check_sums(struct bundle *bundle)
 {
@@ -367,7 +321,7 @@ kms_err step_statements(struct bundle *bundle)
 	check_signed(bundle);
 	check_earlier(bundle);
 	check_wipes(bundle);
-	check_serials(bundle);
 	check_sums(bundle);
+	statements_check_rest(bundle);
 	return KMS_OK;
 }

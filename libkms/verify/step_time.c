@@ -102,6 +102,24 @@ static void check_order(struct bundle *bundle)
 	}
 }
 
+/* Whoever signed that a KEK dies could know of it only when it was born. */
+static void check_births(struct bundle *bundle)
+{
+	const struct evidence *evidence = bundle->evidence;
+	for (uint32_t i = 0; i < evidence->erase->kek_count; i++) {
+		const struct format_erase_kek *kek = &evidence->erase->keks[i];
+		const struct evidence_birth *birth =
+			evidence_birth(evidence, &kek->token, &kek->kek);
+		char text[KMS_ID_TEXT];
+		if (birth != NULL && birth->entry->seq > evidence->request->seq) {
+			step_fail(bundle, 9,
+				"KEK %s was born at entry %llu, after the request that names it",
+				"KEK %s の生成（記録 %llu 番）が、それを対象とする申請より後である",
+				kms_id_text(&kek->kek, text), (ull)birth->entry->seq);
+		}
+	}
+}
+
 static void check_intent(struct bundle *bundle)
 {
 	const struct proven *intent = bundle->evidence->intent;
@@ -174,6 +192,20 @@ static void check_time(struct bundle *bundle, const char *what, uint64_t seq,
 	}
 }
 
+/* Both by the clock of the same token, which made it long before. */
+static void check_age(struct bundle *bundle, const struct evidence_result *result)
+{
+	const struct evidence_birth *birth =
+		evidence_birth(bundle->evidence, &result->token, &result->kek);
+	char text[KMS_ID_TEXT];
+	if (birth != NULL && birth->read && birth->statement.unix_ms > result->destroy.unix_ms) {
+		step_fail(bundle, 9,
+			"KEK %s was destroyed before its birth, by the clock of its own token",
+			"KEK %s の破壊が、同じトークンの時計で生成より前である",
+			kms_id_text(&result->kek, text));
+	}
+}
+
 static void check_result_times(struct bundle *bundle)
 {
 	const struct evidence *evidence = bundle->evidence;
@@ -185,6 +217,7 @@ static void check_result_times(struct bundle *bundle)
 		}
 		check_time(bundle, "destruction", result->entry->seq, &result->token,
 			result->destroy.unix_ms);
+		check_age(bundle, result);
 		if (result->absence.unix_ms < result->destroy.unix_ms) {
 			step_fail(bundle, 9,
 				"entry %llu: the search for it was before its "
@@ -251,6 +284,7 @@ kms_err step_order(struct bundle *bundle)
 		return KMS_OK;
 	}
 	check_order(bundle);
+	check_births(bundle);
 	check_intent(bundle);
 	check_result_times(bundle);
 	check_wipe_times(bundle);
