@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASONS_MAX = 40, TEXT_BYTES = 640 };
+enum { REASONS_MAX = 40, TEXT_BYTES = 1024, WHY_BYTES = 256 };
 
 struct step_row {
 	kms_err (*run)(struct bundle *bundle);
@@ -36,31 +36,59 @@ static const struct step_row rows[STEP_LAST + 1] = {
 
 /* ---- reasons ---- */
 
-static void add_text(struct doc *array, const char *en, const char *ja, va_list args)
-	__attribute__((format(printf, 2, 0), format(printf, 3, 0)));
-static void add_text(struct doc *array, const char *en, const char *ja, va_list args)
+struct why why_of(kms_err err)
 {
-	char text[TEXT_BYTES];
+	return kms_is(err, KMS_CODE_TOO_LARGE) ? WHY("it is too large", "大きすぎる")
+					       : WHY("it is not of that form", "形式が正しくない");
+}
+
+/* Every piece of it is bounded by its reader: a text that is cut would be our mistake, and shows.
+ */
+static void add_text(struct doc *array, struct why why, const char *en, const char *ja,
+	va_list args) __attribute__((format(printf, 3, 0), format(printf, 4, 0)));
+static void add_text(
+	struct doc *array, struct why why, const char *en, const char *ja, va_list args)
+{
+	char text[TEXT_BYTES], all[TEXT_BYTES + WHY_BYTES];
 	struct doc *item = doc_add_object(array);
 	va_list again;
 	va_copy(again, args);
 	(void)vsnprintf(text, sizeof(text), en, args);
-	doc_set_text(item, "text", text);
+	(void)snprintf(all, sizeof(all), why.en == NULL ? "%s" : "%s: %s", text, why.en);
+	doc_set_text(item, "text", all);
 	(void)vsnprintf(text, sizeof(text), ja, again);
-	doc_set_text(item, "ja", text);
+	(void)snprintf(all, sizeof(all), why.ja == NULL ? "%s" : "%s（%s）", text, why.ja);
+	doc_set_text(item, "ja", all);
 	va_end(again);
+}
+
+static void fail(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	va_list args) __attribute__((format(printf, 4, 0), format(printf, 5, 0)));
+static void fail(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	va_list args)
+{
+	struct step *row = &bundle->steps[step];
+	row->failed = true;
+	if (row->told++ < REASONS_MAX) {
+		add_text(row->reasons, why, en, ja, args);
+	}
 }
 
 void step_fail(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 {
 	va_list args;
-	struct step *row = &bundle->steps[step];
-	row->failed = true;
-	if (row->told++ < REASONS_MAX) {
-		va_start(args, ja);
-		add_text(row->reasons, en, ja, args);
-		va_end(args);
-	}
+	va_start(args, ja);
+	fail(bundle, step, WHY_NOT, en, ja, args);
+	va_end(args);
+}
+
+void step_fail_why(
+	struct bundle *bundle, int step, struct why why, const char *en, const char *ja, ...)
+{
+	va_list args;
+	va_start(args, ja);
+	fail(bundle, step, why, en, ja, args);
+	va_end(args);
 }
 
 void step_not_shown(struct bundle *bundle, int step, const char *en, const char *ja, ...)
@@ -70,10 +98,10 @@ void step_not_shown(struct bundle *bundle, int step, const char *en, const char 
 	row->not_shown = true;
 	if (row->told++ < REASONS_MAX) {
 		va_start(args, ja);
-		add_text(row->reasons, en, ja, args);
+		add_text(row->reasons, WHY_NOT, en, ja, args);
 		va_end(args);
 		va_start(args, ja);
-		add_text(bundle->not_shown, en, ja, args);
+		add_text(bundle->not_shown, WHY_NOT, en, ja, args);
 		va_end(args);
 	}
 }
@@ -82,7 +110,7 @@ void bundle_note(struct bundle *bundle, const char *en, const char *ja, ...)
 {
 	va_list args;
 	va_start(args, ja);
-	add_text(bundle->not_shown, en, ja, args);
+	add_text(bundle->not_shown, WHY_NOT, en, ja, args);
 	va_end(args);
 }
 
@@ -201,19 +229,17 @@ static kms_err look_at(struct bundle *bundle, struct doc *report)
 {
 	KMS_AUTO(certificate) certificate = NULL;
 	KMS_AUTO(evidence) evidence = NULL;
-	KMS_AUTO_FREE char *problem = NULL;
 	const struct model_file *file = folder_find(bundle->folder, "certificate.json");
-	if (file == NULL) {
-		KMS_TRY(kms_text(&problem, "it is not there"));
-	} else {
-		kms_err err = certificate_read(kms_buf_bytes(&file->bytes), &certificate, &problem);
+	bundle->certificate_problem = WHY("it is not there", "ファイルがない");
+	if (file != NULL) {
+		kms_err err = certificate_read(kms_buf_bytes(&file->bytes), &certificate,
+			&bundle->certificate_problem, bundle->certificate_member);
 		if (!kms_is_ok(err) && !kms_is(err, KMS_CODE_FORMAT)) {
 			return err;
 		}
 	}
 	KMS_TRY(evidence_read(bundle->folder, certificate, &evidence));
 	bundle->certificate = certificate;
-	bundle->certificate_problem = problem;
 	bundle->evidence = evidence;
 	set_head(report, bundle);
 	return run_steps(bundle);
@@ -231,10 +257,11 @@ static kms_err finish(struct doc *report, struct bundle *bundle, char **ret_repo
 }
 
 /* It is no bundle: step 1 says so, and the rest was not looked at. */
-static kms_err refuse(
-	struct doc *report, struct bundle *bundle, kms_err err, const char *what, char **ret_report)
+static kms_err refuse(struct doc *report, struct bundle *bundle, kms_err err, const char *what,
+	struct why why, char **ret_report)
 {
-	step_fail(bundle, 1, "this is no bundle: %s", "これは証明書一式ではない：%s", what);
+	step_fail_why(
+		bundle, 1, why, "this is no bundle: %s", "これは証明書一式ではない：%s", what);
 	for (int i = STEP_FIRST + 1; i <= STEP_LAST; i++) {
 		step_not_shown(bundle, i, "not looked at", "調べていない");
 	}
@@ -251,13 +278,15 @@ static kms_err verify(struct bundle *bundle, const char *path, char **ret_report
 	KMS_TRY(doc_new_object(&report));
 	set_steps(doc_set_array(report, "steps"), bundle, true);
 	bundle->not_shown = doc_set_array(report, "not_shown");
-	kms_err err = folder_read(path, &folder, &what);
+	struct why why = WHY_NOT;
+	kms_err err = folder_read(path, &folder, &what, &why);
 	if (kms_is_ok(err) && folder_find(folder, "manifest") == NULL) {
-		KMS_TRY(kms_text(&what, "manifest: it is not there"));
+		KMS_TRY(kms_text(&what, "manifest"));
+		why = WHY("it is not there", "ファイルがない");
 		err = KMS_ERR(FORMAT);
 	}
 	if (!kms_is_ok(err)) {
-		return what == NULL ? err : refuse(report, bundle, err, what, ret_report);
+		return what == NULL ? err : refuse(report, bundle, err, what, why, ret_report);
 	}
 	bundle->folder = folder;
 	KMS_TRY(look_at(bundle, report));

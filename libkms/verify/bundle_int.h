@@ -11,6 +11,15 @@
 
 #include "verify_int.h"
 
+/* A reason in both languages; en NULL: there is none. */
+struct why {
+	const char *en, *ja;
+};
+#define WHY(en, ja) ((struct why){(en), (ja)})
+#define WHY_NOT ((struct why){NULL, NULL})
+/* What is wrong with bytes that a reader refused. */
+struct why why_of(kms_err err);
+
 /* ---- folder.c ---- */
 
 struct folder {
@@ -19,10 +28,11 @@ struct folder {
 };
 /*
  * Regular files with names that a bundle may have, and folders of them: no links, nothing else.
- * NOT_FOUND (no such folder), FORMAT (something that no bundle holds), TOO_LARGE, IO. ret_what: for
- * a person, which of them; set on failure, for free(3).
+ * NOT_FOUND (no such folder), FORMAT (something that no bundle holds), TOO_LARGE, IO. On failure,
+ * for a person: ret_what, which of them, for free(3), and ret_why.
  */
-kms_err folder_read(const char *path, struct folder **ret_folder, char **ret_what);
+kms_err folder_read(
+	const char *path, struct folder **ret_folder, char **ret_what, struct why *ret_why);
 void folder_free(struct folder **folder);
 const struct model_file *folder_find(const struct folder *folder, const char *name);
 /* Up to 127 bytes of a-z A-Z 0-9 . _ - and single /, no part of it "..". */
@@ -96,9 +106,10 @@ struct certificate {
 	bool has_needed;
 	uint64_t needed;
 };
-/* FORMAT, with the reason in ret_what (for free(3)), or NO_MEMORY. */
-kms_err certificate_read(
-	struct kms_bytes json, struct certificate **ret_certificate, char **ret_what);
+/* FORMAT, with the reason and the member that it is about ("": none), or NO_MEMORY. */
+enum { CERTIFICATE_MEMBER_MAX = 128 };
+kms_err certificate_read(struct kms_bytes json, struct certificate **ret_certificate,
+	struct why *ret_why, char ret_member[CERTIFICATE_MEMBER_MAX]);
 void certificate_free(struct certificate **certificate);
 const struct cert_key *certificate_key(
 	const struct certificate *certificate, const struct kms_id *key);
@@ -177,7 +188,8 @@ struct bundle {
 	const struct trust *trust;
 	const struct folder *folder;
 	const struct certificate *certificate; /* NULL: not there, or not one */
-	const char *certificate_problem;       /* then */
+	struct why certificate_problem;        /* then, and with which member; "": none */
+	char certificate_member[CERTIFICATE_MEMBER_MAX];
 	const struct evidence *evidence;
 	bool has_checkpoint; /* signed by a pinned key: set by step 2 */
 	struct tlog_checkpoint checkpoint;
@@ -188,6 +200,9 @@ struct bundle {
 /* Say why, in English and Japanese, with the same arguments in the same order. */
 void step_fail(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 	__attribute__((format(printf, 3, 5), format(printf, 4, 5)));
+/* The same, and behind it the reason. */
+void step_fail_why(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	...) __attribute__((format(printf, 4, 6), format(printf, 5, 6)));
 /* The step as a whole was not shown. */
 void step_not_shown(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 	__attribute__((format(printf, 3, 5), format(printf, 4, 5)));

@@ -44,13 +44,13 @@ static void check_versions(struct bundle *bundle, const struct cert_key *key)
 			      version_is_signed(evidence->erase, &key->id, birth->version);
 		if (kms_id_equal(&birth->key, &key->id) &&
 			wanted != certificate_key_has(key, birth->version)) {
-			step_fail(bundle, 6,
-				"key %s: version %u was made at entry %llu, and the certificate %s "
-				"it",
-				"鍵 %s：版 %u は記録 %llu "
-				"番で生成されたが、証明書の記載が異なる（%s）",
-				text, birth->version, (ull)birth->entry->seq,
-				wanted ? "leaves out" : "adds");
+			step_fail_why(bundle, 6,
+				wanted ? WHY("the certificate leaves it out",
+						 "証明書に載っていない")
+				       : WHY("the certificate adds it", "証明書に余分に載っている"),
+				"key %s: version %u was made at entry %llu",
+				"鍵 %s：版 %u は記録 %llu 番で生成された", text, birth->version,
+				(ull)birth->entry->seq);
 		}
 	}
 }
@@ -386,10 +386,13 @@ kms_err step_copies(struct bundle *bundle)
 	check_living(bundle);
 	check_wipes(bundle);
 	if (bundle->certificate->final != is_closed(bundle)) {
-		step_fail(bundle, 6, "the certificate says %s, and the evidence gives %s",
-			"証明書は %s と述べるが、証拠が示すのは %s",
-			bundle->certificate->final ? "final" : "provisional",
-			is_closed(bundle) ? "final" : "provisional");
+		step_fail_why(bundle, 6,
+			bundle->certificate->final
+				? WHY("the certificate says final, and the evidence provisional",
+					  "証明書は確定と述べるが、証拠が示すのは暫定")
+				: WHY("the certificate says provisional, and the evidence final",
+					  "証明書は暫定と述べるが、証拠が示すのは確定"),
+			"the status is wrong", "状態が正しくない");
 	}
 	return KMS_OK;
 }

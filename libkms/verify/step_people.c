@@ -53,6 +53,17 @@ static const struct cert_person *person_of(
 	return NULL;
 }
 
+static struct why role_words(const char *role)
+{
+	static const struct why words[] = {{"requester", "申請者"}, {"approver", "承認者"},
+		{"executor", "実行者"}, {"verifier", "検証者"}};
+	size_t i = 0;
+	while (i < 3 && strcmp(words[i].en, role) != 0) {
+		i++;
+	}
+	return words[i];
+}
+
 /* The certificate's row for somebody; spki NULL: any. */
 static void check_person(struct bundle *bundle, const char *role, const struct kms_id *id,
 	const struct kms_hash *spki)
@@ -60,8 +71,9 @@ static void check_person(struct bundle *bundle, const char *role, const struct k
 	const struct cert_person *person = person_of(bundle->certificate, role, id);
 	if (person == NULL ||
 		(spki != NULL && (!person->has_spki || !kms_hash_equal(&person->spki, spki)))) {
-		step_fail(bundle, 7, "the certificate names another %s, or with another key",
-			"証明書の %s またはその鍵が記録と異なる", role);
+		step_fail_why(bundle, 7, role_words(role),
+			"the certificate names another person, or with another key",
+			"証明書の人またはその鍵が記録と異なる");
 	}
 }
 
@@ -100,7 +112,7 @@ struct approvals {
 	const struct model_signed *rows[LIMIT_APPROVALS]; /* all of them */
 };
 
-static const char *wrong_approval(const struct bundle *bundle, const struct model_signed *by,
+static struct why wrong_approval(const struct bundle *bundle, const struct model_signed *by,
 	const struct kms_hash *requester_spki)
 {
 	const struct evidence *evidence = bundle->evidence;
@@ -109,34 +121,36 @@ static const char *wrong_approval(const struct bundle *bundle, const struct mode
 	if (kms_id_equal(&by->principal, &evidence->erase->requester) ||
 		!kms_is_ok(crypto_sha256_one(spki, &hash)) ||
 		kms_hash_equal(&hash, requester_spki)) {
-		return "it is the requester's";
+		return WHY("it is the requester's", "申請者自身のもの");
 	}
 	if (bundle->trust->approvals_needed > 0) {
 		const struct trust_approver *pinned = trust_approver(bundle->trust, &by->principal);
 		if (pinned == NULL) {
-			return "this approver is not pinned";
+			return WHY("this approver is not pinned", "この承認者は固定されていない");
 		}
 		if (!kms_bytes_equal(spki, kms_buf_bytes(&pinned->spki))) {
-			return "another key than this approver's pinned one";
+			return WHY("another key than this approver's pinned one",
+				"この承認者の固定した鍵と異なる");
 		}
 	}
 	return kms_is_ok(crypto_verify_raw(spki, evidence->erase_bytes, by->signature))
-		       ? NULL
-		       : "its signature is not over these bytes";
+		       ? WHY_NOT
+		       : WHY("its signature is not over these bytes",
+				 "署名がこの対象のものではない");
 }
 
-static const char *seen_before(const struct approvals *approvals, const struct model_signed *by)
+static struct why seen_before(const struct approvals *approvals, const struct model_signed *by)
 {
 	for (size_t i = 0; i < approvals->all; i++) {
 		const struct model_signed *other = approvals->rows[i];
 		if (kms_id_equal(&other->principal, &by->principal)) {
-			return "this approver stands there twice";
+			return WHY("this approver stands there twice", "同じ承認者が重複している");
 		}
 		if (kms_bytes_equal(kms_buf_bytes(&other->spki), kms_buf_bytes(&by->spki))) {
-			return "another approver has the same key";
+			return WHY("another approver has the same key", "別の承認者と同じ鍵である");
 		}
 	}
-	return NULL;
+	return WHY_NOT;
 }
 
 static kms_err check_approval(struct bundle *bundle, const struct proven *entry,
@@ -144,15 +158,15 @@ static kms_err check_approval(struct bundle *bundle, const struct proven *entry,
 {
 	const struct model_signed *by = &entry->change.u.erase_signed.by;
 	struct kms_hash spki;
-	const char *wrong = approvals->all == LIMIT_APPROVALS
-				    ? "there are too many"
-				    : wrong_approval(bundle, by, requester_spki);
-	wrong = wrong != NULL ? wrong : seen_before(approvals, by);
-	if (wrong != NULL) {
+	struct why wrong = approvals->all == LIMIT_APPROVALS
+				   ? WHY("there are too many", "数が上限を超える")
+				   : wrong_approval(bundle, by, requester_spki);
+	wrong = wrong.en != NULL ? wrong : seen_before(approvals, by);
+	if (wrong.en != NULL) {
 		char id[KMS_ID_TEXT];
-		step_fail(bundle, 7, "the approval of %s at entry %llu does not count: %s",
-			"%s の承認（記録 %llu 番）は無効（%s）", kms_id_text(&by->principal, id),
-			(ull)entry->seq, wrong);
+		step_fail_why(bundle, 7, wrong, "the approval of %s at entry %llu does not count",
+			"%s の承認（記録 %llu 番）は無効", kms_id_text(&by->principal, id),
+			(ull)entry->seq);
 	} else {
 		approvals->count++;
 	}

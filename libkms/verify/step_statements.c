@@ -98,36 +98,42 @@ static bool both_about(const struct bundle *bundle, const struct evidence_result
 	       kms_hash_equal(&destroyed->erase, &absent->erase);
 }
 
-/* What a good destruction looks like; NULL: like this. */
-static const char *wrong_destroy(const struct format_destroy *destroy)
+/* A good destruction looks like this. */
+static struct why wrong_destroy(const struct format_destroy *destroy)
 {
 	if (destroy->rv != 0) {
-		return "C_DestroyObject failed";
+		return WHY("C_DestroyObject failed", "C_DestroyObject が失敗した");
 	}
 	if (destroy->canary_after) {
-		return "the test ciphertext still opened afterwards";
+		return WHY("the test ciphertext still opened afterwards",
+			"試験用の暗号文が破壊後も復号できた");
 	}
 	if (destroy->found && !destroy->canary_before) {
-		return "the test ciphertext was not seen to open before";
+		return WHY("the test ciphertext was not seen to open before",
+			"試験用の暗号文が破壊前に復号できたことが示されない");
 	}
-	return NULL;
+	return WHY_NOT;
 }
 
-static const char *wrong_result(const struct bundle *bundle, const struct trust_token *token,
+static struct why wrong_result(const struct bundle *bundle, const struct trust_token *token,
 	const struct evidence_result *result, const struct format_erase_kek *kek)
 {
 	if (!result->read) {
-		return "its entry holds no destroy and absence statement";
+		return WHY("its entry holds no destroy and absence statement",
+			"記録に破壊と不在の署名がない");
 	}
 	if (!both_about(bundle, result, kek)) {
-		return "its statements are about another KEK, commitment, erasure or signed bytes";
+		return WHY("its statements are about another KEK, commitment, erasure or signed "
+			   "bytes",
+			"署名が別の KEK、コミットメント、消去または署名対象についてのもの");
 	}
 	if (!is_word_of(token, &result->entry->change.u.erase_done.statement) ||
 		!is_word_of(token, &result->entry->change.u.erase_done.absence)) {
-		return "its statements are not the word of that token";
+		return WHY("its statements are not the word of that token",
+			"署名がそのトークンのものではない");
 	}
 	if (result->absence.u.absence.matched != 0) {
-		return "the search after it still found it";
+		return WHY("the search after it still found it", "破壊後の探索でまだ見つかった");
 	}
 	return wrong_destroy(&result->destroy.u.destroy);
 }
@@ -141,11 +147,11 @@ static void check_result(
 		evidence_result(bundle->evidence, &kek->token, &kek->kek);
 	struct name name = name_of(&kek->token, &kek->kek);
 	if (result != NULL) {
-		const char *wrong = wrong_result(bundle, token, result, kek);
-		if (wrong != NULL) {
-			step_fail(bundle, 5, "KEK %s in token %s: %s",
-				"KEK %s（トークン %s）：破壊が示されていない（%s）", name.kek,
-				name.token, wrong);
+		struct why wrong = wrong_result(bundle, token, result, kek);
+		if (wrong.en != NULL) {
+			step_fail_why(bundle, 5, wrong, "KEK %s in token %s",
+				"KEK %s（トークン %s）：破壊が示されていない", name.kek,
+				name.token);
 		}
 	} else if (c->final || (copy != NULL && copy->removed)) {
 		step_fail(bundle, 5, "KEK %s in token %s: no destroy and absence statements",
@@ -210,29 +216,31 @@ static void check_earlier(struct bundle *bundle)
 
 /* ---- wipes ---- */
 
-static const char *wrong_wipe(
+static struct why wrong_wipe(
 	const struct bundle *bundle, const struct trust_token *token, const struct kms_buf *bytes)
 {
 	struct format_statement statement;
 	struct kms_bytes part, signature;
 	if (token == NULL) {
-		return "it is not pinned";
+		return WHY("it is not pinned", "固定されていない");
 	}
 	if (!kms_is_ok(
 		    format_statement_read(kms_buf_bytes(bytes), &statement, &part, &signature)) ||
 		statement.type != FORMAT_STATEMENT_WIPE) {
-		return "its entry holds no wipe statement";
+		return WHY("its entry holds no wipe statement", "記録に消去の署名がない");
 	}
 	const struct format_wipe *wipe = &statement.u.wipe;
 	if (!says_who(bundle, &statement, &token->id) ||
 		!kms_id_equal(&wipe->erasure, &bundle->certificate->erasure) ||
 		!kms_hash_equal(&wipe->erase, &bundle->evidence->erase_hash)) {
-		return "its statement is about another token, erasure or other signed bytes";
+		return WHY("its statement is about another token, erasure or other signed bytes",
+			"署名が別のトークン、消去または署名対象についてのもの");
 	}
 	if (!is_word_of(token, bytes)) {
-		return "its statement is not its word";
+		return WHY("its statement is not its word", "署名がそのトークンのものではない");
 	}
-	return wipe->initialised ? NULL : "it was not initialised anew";
+	return wipe->initialised ? WHY_NOT
+				 : WHY("it was not initialised anew", "初期化されていない");
 }
 
 static void check_wipes(struct bundle *bundle)
@@ -249,15 +257,15 @@ static void check_wipes(struct bundle *bundle)
 			claimed = claimed || (kms_id_equal(&c->wipes[j].token, &erase->wipes[i]) &&
 						     c->wipes[j].done);
 		}
-		const char *wrong =
+		struct why wrong =
 			entry == NULL
-				? "no wipe statement"
+				? WHY("no wipe statement", "消去の署名がない")
 				: wrong_wipe(bundle, trust_find(bundle->trust, &erase->wipes[i]),
 					  &entry->change.u.erase_done.statement);
-		if (wrong != NULL && (entry != NULL || claimed)) {
-			step_fail(bundle, 5, "wipe of token %s: %s",
-				"トークン %s の消去が示されていない（%s）", token, wrong);
-		} else if (wrong != NULL) {
+		if (wrong.en != NULL && (entry != NULL || claimed)) {
+			step_fail_why(bundle, 5, wrong, "wipe of token %s",
+				"トークン %s の消去が示されていない", token);
+		} else if (wrong.en != NULL) {
 			step_not_shown(bundle, 5,
 				"token %s is not wiped yet, and the certificate says so",
 				"トークン %s は未消去であり、証明書もそう述べている", token);

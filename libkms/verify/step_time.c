@@ -30,8 +30,9 @@ kms_err step_newer(struct bundle *bundle)
 /* ---- 9: order ---- */
 
 enum rank { RANK_REQUEST, RANK_APPROVE, RANK_INTENT, RANK_RESULT, RANK_WIPE, RANK_FINAL, RANKS };
-static const char *const rank_texts[RANKS] = {
-	"request", "approval", "intent", "result", "wipe", "final entry"};
+static const struct why rank_words[RANKS] = {{"the request", "申請"}, {"an approval", "承認"},
+	{"the intent", "実行の意図"}, {"a result", "結果"}, {"a wipe", "トークンの消去"},
+	{"the final entry", "終了の記録"}};
 
 static bool rank_of(const struct bundle *bundle, const struct proven *entry, enum rank *ret_rank)
 {
@@ -86,9 +87,9 @@ static void check_order(struct bundle *bundle)
 		}
 		bool follows = last == NULL ? rank == RANK_REQUEST : may_follow(last_rank, rank);
 		if (!follows || (rank > RANK_INTENT && !intended)) {
-			step_fail(bundle, 9, "the %s at entry %llu comes before its time",
-				"%s（記録 %llu 番）の順序が正しくない", rank_texts[rank],
-				(ull)entry->seq);
+			step_fail_why(bundle, 9, rank_words[rank],
+				"entry %llu does not stand where it may",
+				"記録 %llu 番の順序が正しくない", (ull)entry->seq);
 		}
 		intended = intended || rank == RANK_INTENT;
 		last = entry;
@@ -172,23 +173,21 @@ static bool was_begun(
 	return false;
 }
 
-static void check_time(struct bundle *bundle, const char *what, uint64_t seq,
+static void check_time(struct bundle *bundle, struct why what, uint64_t seq,
 	const struct kms_id *token, int64_t unix_ms)
 {
 	struct window window = window_of(bundle);
 	char at[KMS_TIME_TEXT];
 	(void)kms_time_text(unix_ms, at);
 	if (unix_ms < window.from_ms) {
-		step_fail(bundle, 9, "the %s of entry %llu is of %s, before the window was over",
-			"%s（記録 %llu 番）の時刻 %s は待機期間の終了前である", what, (ull)seq, at);
+		step_fail_why(bundle, 9, what, "entry %llu is of %s, before the window was over",
+			"記録 %llu 番の時刻 %s は待機期間の終了前である", (ull)seq, at);
 	} else if (!inside(&window, unix_ms) && !was_begun(bundle, &window, token)) {
-		step_fail(bundle, 9,
-			"the %s of entry %llu is of %s, when the approvals had expired and no "
-			"other "
-			"token had begun",
-			"%s（記録 %llu 番）の時刻 %s "
-			"は承認の期限後であり、他のトークンも始めていない",
-			what, (ull)seq, at);
+		step_fail_why(bundle, 9, what,
+			"entry %llu is of %s, when the approvals had expired and no other token "
+			"had begun",
+			"記録 %llu 番の時刻 %s は承認の期限後であり、他のトークンも始めていない",
+			(ull)seq, at);
 	}
 }
 
@@ -215,7 +214,7 @@ static void check_result_times(struct bundle *bundle)
 			!kms_id_equal(&result->erasure, &bundle->certificate->erasure)) {
 			continue;
 		}
-		check_time(bundle, "destruction", result->entry->seq, &result->token,
+		check_time(bundle, WHY("a destruction", "破壊"), result->entry->seq, &result->token,
 			result->destroy.unix_ms);
 		check_age(bundle, result);
 		if (result->absence.unix_ms < result->destroy.unix_ms) {
@@ -240,7 +239,8 @@ static void check_wipe_times(struct bundle *bundle)
 			kms_is_ok(format_statement_read(
 				kms_buf_bytes(&entry->change.u.erase_done.statement), &statement,
 				&part, &signature))) {
-			check_time(bundle, "wipe", entry->seq, &statement.token, statement.unix_ms);
+			check_time(bundle, WHY("a wipe", "トークンの消去"), entry->seq,
+				&statement.token, statement.unix_ms);
 		}
 	}
 }

@@ -121,6 +121,37 @@ struct wrong {
 
 /* ---- verify it ---- */
 
+/* Japanese holds names and ids in ASCII, and no three English words in a row. */
+static inline bool is_japanese(const char *text)
+{
+	unsigned words = 0;
+	for (const char *at = text; *at != '\0';) {
+		size_t len = strspn(at, "abcdefghijklmnopqrstuvwxyz");
+		bool ends = at[len] == ' ' || at[len] == '\0' || (at[len] & 0x80) != 0;
+		words = len > 1 && ends ? words + 1 : 0;
+		if (words == 3) {
+			return false;
+		}
+		at += len;
+		at += *at != '\0' ? 1 : 0;
+	}
+	return true;
+}
+
+static inline void check_texts(struct doc *list)
+{
+	for (size_t i = 0; i < doc_count(list); i++) {
+		struct doc *item = NULL;
+		const char *text = NULL;
+		ck_ok(doc_item_object(list, i, &item));
+		ck_ok(doc_get_text(item, "text", &text));
+		ck_assert_uint_gt(strlen(text), 0);
+		ck_ok(doc_get_text(item, "ja", &text));
+		ck_assert_uint_gt(strlen(text), 0);
+		ck_assert_msg(is_japanese(text), "%s", text);
+	}
+}
+
 /* The steps that failed, each with a reason in both languages; the JSON for whoever debugs. */
 static inline unsigned failed_steps(struct world *world, kms_err *ret_err, char **ret_json)
 {
@@ -137,19 +168,16 @@ static inline unsigned failed_steps(struct world *world, kms_err *ret_err, char 
 	ck_ok(doc_get_array(report, "steps", &steps));
 	ck_assert_uint_eq(doc_count(steps), 11);
 	for (size_t i = 0; i < 11; i++) {
-		struct doc *item = NULL, *reasons = NULL, *reason = NULL;
-		const char *result = NULL, *text = NULL;
+		struct doc *item = NULL, *reasons = NULL;
+		const char *result = NULL;
 		ck_ok(doc_item_object(steps, i, &item));
 		ck_ok(doc_get_text(item, "result", &result));
 		ck_ok(doc_get_array(item, "reasons", &reasons));
 		if (strcmp(result, "fail") == 0) {
 			failed |= S(i + 1);
-			ck_ok(doc_item_object(reasons, 0, &reason));
-			ck_ok(doc_get_text(reason, "text", &text));
-			ck_assert_uint_gt(strlen(text), 0);
-			ck_ok(doc_get_text(reason, "ja", &text));
-			ck_assert_uint_gt(strlen(text), 0);
+			ck_assert_uint_gt(doc_count(reasons), 0);
 		}
+		check_texts(reasons);
 		if (i + 1 == 8 || i + 1 == 11) {
 			ck_assert_str_eq(result, "not shown");
 		}
