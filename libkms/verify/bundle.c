@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASONS_MAX = 40, TEXT_BYTES = 1024, WHY_BYTES = 256 };
+/* More notes than these only a certificate has that fails for it: of tokens that nobody pins. */
+enum { REASONS_MAX = 40, NOTES_MAX = 2000, TEXT_BYTES = 1024, WHY_BYTES = 256 };
 
 struct step_row {
 	kms_err (*run)(struct bundle *bundle);
@@ -109,9 +110,11 @@ void step_not_shown(struct bundle *bundle, int step, const char *en, const char 
 void bundle_note(struct bundle *bundle, const char *en, const char *ja, ...)
 {
 	va_list args;
-	va_start(args, ja);
-	add_text(bundle->not_shown, WHY_NOT, en, ja, args);
-	va_end(args);
+	if (bundle->noted++ < NOTES_MAX) {
+		va_start(args, ja);
+		add_text(bundle->not_shown, WHY_NOT, en, ja, args);
+		va_end(args);
+	}
 }
 
 /* ---- the report ---- */

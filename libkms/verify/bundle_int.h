@@ -196,6 +196,7 @@ struct bundle {
 	const struct model_file *checkpoint_file;
 	struct step steps[STEP_LAST + 1];
 	struct doc *not_shown; /* borrows from the report */
+	size_t noted;
 };
 /* Say why, in English and Japanese, with the same arguments in the same order. */
 void step_fail(struct bundle *bundle, int step, const char *en, const char *ja, ...)
@@ -226,6 +227,8 @@ kms_err step_newer(struct bundle *bundle);      /* 11: step_time.c */
 
 /* The rest of step 5: step_rest.c. There is a certificate and a request. */
 void statements_check_rest(struct bundle *bundle);
+/* The numbers of step 6: step_counts.c. The same. */
+void copies_check_counts(struct bundle *bundle);
 /* The claim level that the evidence gives. */
 const char *level_of(const struct bundle *bundle);
 

@@ -93,6 +93,8 @@ static struct why why_errno(int code)
 	case EACCES:
 	case EPERM:
 		return WHY("you may not read it", "読み取りが許可されていない");
+	case ENXIO:
+		return WHY("it is a socket or a device", "ソケットまたは装置である");
 	case ELOOP:
 		return WHY("it is a link", "リンクである");
 	default:
@@ -166,7 +168,8 @@ static kms_err read_item(struct reading *reading, int folder_fd, const char *ite
 		if (fd >= 0) {
 			(void)close(fd);
 		}
-		return refuse(reading, code == ELOOP ? KMS_ERR(FORMAT) : KMS_ERR(IO), name,
+		return refuse(reading,
+			code == ELOOP || code == ENXIO ? KMS_ERR(FORMAT) : KMS_ERR(IO), name,
 			why_errno(code));
 	}
 	if (S_ISREG(status.st_mode)) {

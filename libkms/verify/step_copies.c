@@ -194,91 +194,6 @@ static void check_destroyed(struct bundle *bundle, const struct cert_key *key)
 	}
 }
 
-/* ---- what the tokens counted: a copy that the chain hides shows here ---- */
-
-static uint32_t born_before(const struct evidence *evidence, const struct evidence_result *result)
-{
-	uint32_t count = 0;
-	for (size_t i = 0; i < evidence->birth_count; i++) {
-		const struct evidence_birth *birth = &evidence->births[i];
-		count += kms_id_equal(&birth->key, &result->key) &&
-			 kms_id_equal(&birth->birth->token, &result->token) &&
-			 birth->entry->seq < result->entry->seq;
-	}
-	return count;
-}
-
-static void check_counts(struct bundle *bundle)
-{
-	const struct evidence *evidence = bundle->evidence;
-	char kek[KMS_ID_TEXT];
-	for (size_t i = 0; i < evidence->result_count; i++) {
-		const struct evidence_result *result = &evidence->results[i];
-		uint32_t born = born_before(evidence, result);
-		if (result->read && certificate_key(bundle->certificate, &result->key) != NULL &&
-			result->absence.u.absence.born != born) {
-			step_fail(bundle, 6,
-				"KEK %s: its token counts %u KEKs that this key ever had there, "
-				"the "
-				"ledger %u",
-				"KEK %s：この鍵の KEK の総数がトークンでは %u、台帳では %u",
-				kms_id_text(&result->kek, kek), result->absence.u.absence.born,
-				born);
-		}
-	}
-}
-
-/* Is it the last one of its key in its token? */
-static bool is_last(const struct evidence *evidence, const struct evidence_result *result)
-{
-	for (size_t i = 0; i < evidence->result_count; i++) {
-		const struct evidence_result *other = &evidence->results[i];
-		if (other->entry->seq > result->entry->seq &&
-			kms_id_equal(&other->key, &result->key) &&
-			kms_id_equal(&other->token, &result->token)) {
-			return false;
-		}
-	}
-	return true;
-}
-
-static uint32_t ended_until(const struct evidence *evidence, const struct evidence_result *result)
-{
-	uint32_t count = 0;
-	for (size_t i = 0; i < evidence->result_count; i++) {
-		const struct evidence_result *other = &evidence->results[i];
-		count += kms_id_equal(&other->key, &result->key) &&
-			 kms_id_equal(&other->token, &result->token) &&
-			 other->entry->seq <= result->entry->seq;
-	}
-	return count;
-}
-
-/* What the token's last word on a key leaves alive there, against born and ended. */
-static void check_living(struct bundle *bundle)
-{
-	const struct evidence *evidence = bundle->evidence;
-	char kek[KMS_ID_TEXT];
-	for (size_t i = 0; i < evidence->result_count; i++) {
-		const struct evidence_result *result = &evidence->results[i];
-		if (!result->read || certificate_key(bundle->certificate, &result->key) == NULL ||
-			!is_last(evidence, result)) {
-			continue;
-		}
-		uint32_t born = born_before(evidence, result);
-		uint32_t ended = ended_until(evidence, result);
-		if (result->absence.u.absence.living != (ended > born ? 0 : born - ended)) {
-			step_fail(bundle, 6,
-				"KEK %s: after it, its token counts %u living KEKs of this key, "
-				"and the ledger %u born and %u ended",
-				"KEK %s：その後に残る同じ鍵の KEK はトークンでは %u、"
-				"台帳では生成 %u、消滅 %u",
-				kms_id_text(&result->kek, kek), result->absence.u.absence.living,
-				born, ended);
-		}
-	}
-}
-
 /* ---- wipes ---- */
 
 static uint32_t copies_in(const struct certificate *c, const struct kms_id *token)
@@ -369,6 +284,43 @@ static bool is_closed(const struct bundle *bundle)
 	return closed;
 }
 
+/* Only a token that is wiped says how many KEKs it held in all. */
+static void note_unwiped(struct bundle *bundle)
+{
+	const struct certificate *c = bundle->certificate;
+	for (size_t i = 0; c->scope == MODEL_ERASE_TENANT && i < c->module_count; i++) {
+		bool wiped = false;
+		char text[KMS_ID_TEXT];
+		for (size_t j = 0; j < c->wipe_count; j++) {
+			wiped = wiped || kms_id_equal(&c->wipes[j].token, &c->modules[i].token);
+		}
+		if (!wiped) {
+			bundle_note(bundle,
+				"that these are all the keys of the tenant: token %s is not wiped, "
+				"and may hold others",
+				"テナントの鍵がこれで全てであること：トークン %s "
+				"は消去の対象ではなく、他の鍵を持つ可能性がある",
+				kms_id_text(&c->modules[i].token, text));
+		}
+	}
+}
+
+/* What is said to be left is no fault, and no pass either. */
+static void check_open(struct bundle *bundle)
+{
+	const struct certificate *c = bundle->certificate;
+	size_t open = 0;
+	for (size_t i = 0; i < c->copy_count; i++) {
+		open += c->copies[i].removed ? 0 : 1;
+	}
+	if (open > 0) {
+		step_not_shown(bundle, 6,
+			"%zu of %zu copies are not removed yet, and the certificate says so",
+			"複製 %zu 個（全 %zu 個中）は未除去であり、証明書もそう述べている", open,
+			c->copy_count);
+	}
+}
+
 kms_err step_copies(struct bundle *bundle)
 {
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
@@ -382,9 +334,10 @@ kms_err step_copies(struct bundle *bundle)
 	for (size_t i = 0; i < bundle->certificate->key_count; i++) {
 		check_destroyed(bundle, &bundle->certificate->keys[i]);
 	}
-	check_counts(bundle);
-	check_living(bundle);
+	copies_check_counts(bundle);
 	check_wipes(bundle);
+	check_open(bundle);
+	note_unwiped(bundle);
 	if (bundle->certificate->final != is_closed(bundle)) {
 		step_fail_why(bundle, 6,
 			bundle->certificate->final

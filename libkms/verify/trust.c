@@ -204,9 +204,10 @@ kms_err trust_read(const char *path, struct trust **ret_trust)
 		err = read_trust(doc, trust);
 	}
 	if (!kms_is_ok(err)) {
+		const char *problem = doc == NULL ? "" : doc_problem(doc);
 		kms_log(KMS_LOG_ERROR,
-			"%s is not a trust file: %s %s; make one with `kms init trust`", path,
-			kms_err_text(err), doc == NULL ? "" : doc_problem(doc));
+			"%s is not a trust file: %s%s%s; make one with `kms init trust`", path,
+			kms_err_text(err), problem[0] == '\0' ? "" : ": ", problem);
 		return kms_is(err, KMS_CODE_NO_MEMORY) ? err : KMS_ERR(CONFIG);
 	}
 	*ret_trust = kms_take(&trust);

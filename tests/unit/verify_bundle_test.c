@@ -307,7 +307,7 @@ static const struct {
 	{"an empty folder below", "mkdir %s/entries/more", KMS_CODE_FORMAT},
 	{"a socket",
 		"cd %s; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"more\")'",
-		KMS_CODE_IO},
+		KMS_CODE_FORMAT},
 	{"a device", "mknod %s/more c 1 5 2>/dev/null || mkfifo %1$s/more", KMS_CODE_FORMAT},
 	{"a dangling link", "ln -s nowhere %s/more", KMS_CODE_FORMAT},
 	{"a link to itself", "ln -s more %s/more", KMS_CODE_FORMAT},

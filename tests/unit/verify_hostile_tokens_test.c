@@ -119,6 +119,21 @@ BEND(b5_module_more)
 	doc_set_id(row(world, "persons", 6), "id", &id);
 	doc_set_text(row(world, "modules", 2), "class", "hsm");
 }
+/* A note for each of them would be more than a report may hold. */
+BEND(b5_modules_without_end)
+{
+	enum { MANY = 8000 };
+	static int order[MANY + 1];
+	order[MANY] = -1;
+	doc_set_text(row(world, "modules", 0), "manufacturer", "x");
+	reorder(world, "modules", order);
+	for (size_t i = 1; i < MANY; i++) {
+		struct kms_id id = id_of(0xf0);
+		id.b[1] = (uint8_t)(i >> 8);
+		id.b[2] = (uint8_t)i;
+		doc_set_id(row(world, "modules", i), "token", &id);
+	}
+}
 BEND(b5_serial_null)
 {
 	doc_set_null(row(world, "modules", 1), "serial");
@@ -317,6 +332,7 @@ static const struct wrong cases[] = {
 	CASE(b5_module_twice, CERTIFICATE, S(5)),
 	CASE(b5_module_order, CERTIFICATE, S(5)),
 	CASE(b5_module_more, CERTIFICATE, S(5)),
+	CASE(b5_modules_without_end, CERTIFICATE, S(5) | S(7)),
 	CASE(b5_serial_null, CERTIFICATE, S(5)),
 	CASE(b5_serials_swapped, CERTIFICATE, S(5)),
 	CASE(b5_serial_space, CERTIFICATE, S(5)),

@@ -164,7 +164,7 @@ static inline unsigned failed_steps(struct world *world, kms_err *ret_err, char 
 	*ret_err = kms_verify_bundle(trust_path, folder, ret_json);
 	bundle_shell("rm -rf %s", folder);
 	ck_assert_ptr_nonnull(*ret_json);
-	ck_ok(doc_parse(kms_bytes_str(*ret_json), 1024 * 1024, &report));
+	ck_ok(doc_parse(kms_bytes_str(*ret_json), 4 * 1024 * 1024, &report));
 	ck_ok(doc_get_array(report, "steps", &steps));
 	ck_assert_uint_eq(doc_count(steps), 11);
 	for (size_t i = 0; i < 11; i++) {

@@ -1043,6 +1043,8 @@ START_TEST(open_work)
 	ck_assert_msg(failed == 0 && kms_is_ok(err), "%s: %#x\n%.4000s", open_cases[_i].name,
 		failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"provisional\""));
+	ck_assert_int_eq(strstr(json, "1 of 6 copies are not removed yet") != NULL,
+		open_cases[_i].bend == b56_no_result);
 	world_free(world);
 	open_bend = open_cases[_i].bend;
 	world = world_make(0, STAGE_ENTRIES, open_and_final);
@@ -1103,6 +1105,31 @@ START_TEST(good_bundles)
 	ck_assert_msg(failed == 0 && kms_is_ok(err), "%d: %#x\n%.4000s", _i, failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"final\""));
 	ck_assert_ptr_nonnull(strstr(json, "\"claim_level\":\"recorded\""));
+	world_free(world);
+}
+END_TEST
+
+/* Nobody asked for wipes: what else the tokens hold is open. */
+static void no_wipes(struct world *world)
+{
+	if (world->stage == STAGE_DESCRIBE) {
+		world->erase.wipe_count = 0;
+		world->bend_at = STAGE_ENTRIES;
+	} else {
+		entry_drop(world, entry_find(world, MODEL_CHANGE_ERASE_WIPE, 1));
+		entry_drop(world, entry_find(world, MODEL_CHANGE_ERASE_WIPE, 0));
+	}
+}
+
+START_TEST(a_tenant_without_wipes)
+{
+	kms_err err;
+	KMS_AUTO_FREE char *json = NULL;
+	struct world *world = world_make(0, STAGE_DESCRIBE, no_wipes);
+	unsigned failed = failed_steps(world, &err, &json);
+	ck_assert_msg(failed == 0 && kms_is_ok(err), "%#x\n%.4000s", failed, json);
+	ck_assert_ptr_nonnull(strstr(json, "all the keys of the tenant: token a1a1a1a1"));
+	ck_assert_ptr_nonnull(strstr(json, "all the keys of the tenant: token a2a2a2a2"));
 	world_free(world);
 }
 END_TEST
@@ -1205,6 +1232,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tcase, set_up, bundle_keys_drop);
 	tcase_add_loop_test(tcase, good_bundles, 0, 5);
 	tcase_add_loop_test(tcase, open_work, 0, 3);
+	tcase_add_test(tcase, a_tenant_without_wipes);
 	tcase_add_test(tcase, a_copy_left_out_of_the_signed_bytes);
 	tcase_add_test(tcase, ten_for_each_step);
 	tcase_add_loop_test(tcase, attack_3_7_9_bundles_are_refused, 0,
