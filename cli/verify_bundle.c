@@ -74,23 +74,28 @@ static const struct {
 };
 enum { CLAIMS = sizeof(claims) / sizeof(claims[0]) };
 
-/* What stands in the bundle is a stranger's: no control character reaches the terminal. In UTF-8
- * whatever the locale is, since the language was asked for. */
-static void say(const char *text)
-{
-	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
-		(void)putchar(*at < 0x20 || *at == 0x7f || c1 ? '?' : *at);
-		at += c1 ? 1 : 0;
-	}
-}
-
 static void say_heading(enum lang lang, enum word word)
 {
 	(void)printf("\n%s\n", words[word][lang]);
 }
 
 /* ---- parts ---- */
+
+/* A value that is a word of the format, in Japanese with the word behind it. */
+static const char *value_in(enum lang lang, const char *value)
+{
+	static const char *const values[][2] = {{"versions", "鍵の版 (versions)"},
+		{"key", "鍵 (key)"}, {"dataset", "データセット (dataset)"},
+		{"tenant", "テナント全体 (tenant)"}, {"final", "確定 (final)"},
+		{"provisional", "暫定 (provisional)"}, {"recorded", "記録 (recorded)"},
+		{"asserted", "表明 (asserted)"}, {"evidenced", "立証 (evidenced)"}};
+	for (size_t i = 0; lang == JA && i < sizeof(values) / sizeof(values[0]); i++) {
+		if (strcmp(values[i][0], value) == 0) {
+			return values[i][1];
+		}
+	}
+	return value;
+}
 
 static kms_err say_claims(struct doc *report, enum lang lang)
 {
@@ -111,7 +116,7 @@ static kms_err say_claims(struct doc *report, enum lang lang)
 			KMS_TRY(cli_cell(said, &column, &cell));
 		}
 		(void)printf("  %s: ", claims[i].text[lang]);
-		say(cell);
+		cli_say(value_in(lang, cell));
 		(void)putchar('\n');
 	}
 	return KMS_OK;
@@ -126,7 +131,7 @@ static kms_err say_texts(struct doc *list, enum lang lang, const char *before)
 		KMS_TRY(doc_item_object(list, i, &item));
 		KMS_TRY(doc_get_text(item, lang == JA ? "ja" : "text", &text));
 		(void)fputs(before, stdout);
-		say(text);
+		cli_say(text);
 		(void)putchar('\n');
 	}
 	return KMS_OK;
@@ -176,7 +181,7 @@ static kms_err say_verdict(struct doc *report, enum lang lang, bool *ret_provisi
 				       : *ret_provisional ? W_VERDICT_PROVISIONAL
 							  : W_VERDICT_FINAL][lang]);
 	if (pass && level != NULL) {
-		(void)printf("  %s%s\n", words[W_LEVEL][lang], level);
+		(void)printf("  %s%s\n", words[W_LEVEL][lang], value_in(lang, level));
 	}
 	return KMS_OK;
 }
@@ -223,7 +228,9 @@ kms_err cli_verify(struct cli *cli)
 	KMS_TRY(lang_of(cli, &lang));
 	kms_err err = kms_verify_bundle(cli_value(cli, "trust"), cli_operand(cli, 0), &json);
 	if (json == NULL) {
-		return cli_refuse(err, "%s: %s", cli_value(cli, "trust"), kms_err_text(err));
+		bool pins = kms_is(err, KMS_CODE_CONFIG);
+		return cli_refuse(err, "%s: %s",
+			pins ? cli_value(cli, "trust") : cli_operand(cli, 0), kms_err_text(err));
 	}
 	KMS_TRY(doc_parse(kms_bytes_str(json), REPORT_MAX, &report));
 	if (cli_value(cli, "json") != NULL) {
@@ -231,5 +238,7 @@ kms_err cli_verify(struct cli *cli)
 	} else {
 		KMS_TRY(say_all(report, lang, &provisional));
 	}
+	/* What holds more than a bundle may is no bundle: no size of ours was wrong. */
+	err = kms_is(err, KMS_CODE_TOO_LARGE) ? KMS_ERR(FORMAT) : err;
 	return kms_is_ok(err) ? is_final(report) : err;
 }
