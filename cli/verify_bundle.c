@@ -65,11 +65,11 @@ static const struct {
 	{"keys", {"keys", "鍵の数"}, false},
 	{"copies", {"copies of their key-encryption keys", "鍵暗号化鍵の複製の数"}, false},
 	{"removed", {"of these removed", "うち除去済み"}, false},
-	{"wipes", {"tokens to be wiped", "消去するトークンの数"}, false},
+	{"wipes", {"tokens to be wiped", "初期化するトークンの数"}, false},
 	{"datasets", {"data sets", "データセットの数"}, false},
-	{"requested", {"requested", "申請"}, true},
+	{"requested", {"requested", "請求"}, true},
 	{"executed", {"executed", "実行"}, true},
-	{"erasure", {"erasure", "消去番号"}, false},
+	{"erasure", {"erasure", "消去手続"}, false},
 	{"log", {"ledger", "台帳"}, false},
 };
 enum { CLAIMS = sizeof(claims) / sizeof(claims[0]) };

@@ -222,7 +222,7 @@ static void check_wiped(struct bundle *bundle, const struct proven *entry)
 		step_fail(bundle, 6,
 			"token %s destroyed %u KEKs before it was wiped, and the certificate names "
 			"%u",
-			"トークン %s は消去前に %u 個の KEK を破壊したが、証明書の記載は %u 個",
+			"トークン %s は初期化前に %u 個の KEK を破棄したが、証明書の記載は %u 個",
 			text, statement.u.wipe.destroyed, copies);
 	} else if (statement.u.wipe.destroyed > copies) {
 		/* Keys that ended before are none of the signed bytes. */
@@ -255,7 +255,7 @@ static void check_wipes(struct bundle *bundle)
 	}
 	if (!same) {
 		step_fail(bundle, 6, "the certificate's wipes are not those of the signed bytes",
-			"証明書のトークン消去が署名対象と異なる");
+			"証明書のトークン初期化が署名対象と異なる");
 	}
 	for (size_t i = 0; i < c->wipe_count; i++) {
 		const struct proven *entry = wipe_entry(bundle, &c->wipes[i]);
@@ -263,7 +263,7 @@ static void check_wipes(struct bundle *bundle)
 			check_wiped(bundle, entry);
 		} else if (c->wipes[i].done) {
 			step_fail(bundle, 6, "token %s: entry %llu is not its wipe",
-				"トークン %s：記録 %llu 番は消去の記録ではない",
+				"トークン %s：記録 %llu 番は初期化の記録ではない",
 				kms_id_text(&c->wipes[i].token, text), (ull)c->wipes[i].seq);
 		}
 	}
@@ -299,7 +299,7 @@ static void note_unwiped(struct bundle *bundle)
 				"that these are all the keys of the tenant: token %s is not wiped, "
 				"and may hold others",
 				"テナントの鍵がこれで全てであること：トークン %s "
-				"は消去の対象ではなく、他の鍵を持つ可能性がある",
+				"は初期化の対象ではなく、他の鍵を持つ可能性がある",
 				kms_id_text(&c->modules[i].token, text));
 		}
 	}
@@ -326,7 +326,7 @@ kms_err step_copies(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 6,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_keys(bundle);

@@ -288,7 +288,7 @@ static void check_against_certificate(struct bundle *bundle)
 	}
 	if (bundle->evidence->request == NULL) {
 		step_fail(bundle, 4, "the request of this erasure is not in the bundle",
-			"この消去の申請の記録がない");
+			"この消去の請求の記録がない");
 	}
 }
 

@@ -18,13 +18,13 @@ static kms_err check_issuer(struct bundle *bundle, const struct crypto_cert *cer
 	KMS_TRY(crypto_cert_has_purpose(cert, CRYPTO_PURPOSE_STORAGE, &storage));
 	if (storage) {
 		step_fail(bundle, 7, "the requester's certificate is that of a storage system",
-			"申請者の証明書はストレージ装置のもの");
+			"請求者の証明書はストレージ装置のもの");
 	}
 	if (bundle->trust->tenant_ca == NULL) {
 		bundle_note(bundle,
 			"that the requester's certificate is of the tenant's CA: the trust file "
 			"does not pin it",
-			"申請者の証明書がテナントの認証局のものであること：信頼ファイルにない");
+			"請求者の証明書がテナントの認証局のものであること：信頼ファイルにない");
 		return KMS_OK;
 	}
 	kms_err err = crypto_cert_check(
@@ -33,7 +33,7 @@ static kms_err check_issuer(struct bundle *bundle, const struct crypto_cert *cer
 		step_fail(bundle, 7,
 			"the requester's certificate was not valid under the pinned CA at the "
 			"request",
-			"申請者の証明書は申請の時点で固定した認証局の有効な証明書ではない");
+			"請求者の証明書は請求の時点で固定した認証局の有効な証明書ではない");
 		return KMS_OK;
 	}
 	return err;
@@ -55,7 +55,7 @@ static const struct cert_person *person_of(
 
 static struct why role_words(const char *role)
 {
-	static const struct why words[] = {{"requester", "申請者"}, {"approver", "承認者"},
+	static const struct why words[] = {{"requester", "請求者"}, {"approver", "承認者"},
 		{"executor", "実行者"}, {"verifier", "検証者"}};
 	size_t i = 0;
 	while (i < 3 && strcmp(words[i].en, role) != 0) {
@@ -85,7 +85,7 @@ static kms_err check_requester(struct bundle *bundle, struct kms_hash *ret_spki)
 	kms_err err =
 		crypto_cert_parse_der(kms_buf_bytes(&change->u.erase_request.certificate), &cert);
 	if (!kms_is_ok(err)) {
-		step_fail(bundle, 7, "the request holds no certificate", "申請に証明書がない");
+		step_fail(bundle, 7, "the request holds no certificate", "請求に証明書がない");
 		return kms_is(err, KMS_CODE_NO_MEMORY) ? err : KMS_OK;
 	}
 	KMS_TRY(crypto_cert_spki(cert, &spki));
@@ -94,11 +94,11 @@ static kms_err check_requester(struct bundle *bundle, struct kms_hash *ret_spki)
 		    change->u.erase_request.signature))) {
 		step_fail(bundle, 7,
 			"the requester's signature is not by the certificate in the request",
-			"申請者の署名は申請の証明書によるものではない");
+			"請求者の署名は請求の証明書によるものではない");
 	}
 	if (!kms_id_equal(&change->actor, &bundle->evidence->erase->requester)) {
 		step_fail(bundle, 7, "somebody else than the requester of the signed bytes sent it",
-			"署名対象の申請者とは別の者が申請した");
+			"署名対象の請求者とは別の者が請求した");
 	}
 	check_person(bundle, "requester", &bundle->evidence->erase->requester, ret_spki);
 	return check_issuer(bundle, cert);
@@ -121,7 +121,7 @@ static struct why wrong_approval(const struct bundle *bundle, const struct model
 	if (kms_id_equal(&by->principal, &evidence->erase->requester) ||
 		!kms_is_ok(crypto_sha256_one(spki, &hash)) ||
 		kms_hash_equal(&hash, requester_spki)) {
-		return WHY("it is the requester's", "申請者自身のもの");
+		return WHY("it is the requester's", "請求者自身のもの");
 	}
 	if (bundle->trust->approvals_needed > 0) {
 		const struct trust_approver *pinned = trust_approver(bundle->trust, &by->principal);
@@ -347,7 +347,7 @@ kms_err step_people(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 7,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	KMS_TRY(check_requester(bundle, &requester_spki));

@@ -22,12 +22,12 @@ static void check_results(struct bundle *bundle)
 			!evidence_erases(evidence->erase, &result->token, &result->kek)) {
 			step_fail(bundle, 5,
 				"entry %llu destroys KEK %s, which is not in the signed bytes",
-				"記録 %llu 番は、署名対象にない KEK %s を破壊している",
+				"記録 %llu 番は、署名対象にない KEK %s を破棄している",
 				(ull)result->entry->seq, kek);
 		}
 		if (evidence_result(evidence, &result->token, &result->kek) != result) {
 			step_fail(bundle, 5, "entry %llu destroys KEK %s a second time",
-				"記録 %llu 番は KEK %s を二度目に破壊している",
+				"記録 %llu 番は KEK %s を二度目に破棄している",
 				(ull)result->entry->seq, kek);
 		}
 	}
@@ -59,12 +59,12 @@ static void check_wipes(struct bundle *bundle)
 		if (!wipe_is_signed(evidence->erase, token)) {
 			step_fail(bundle, 5,
 				"entry %llu wipes token %s, which is not so in the signed bytes",
-				"記録 %llu 番は、署名対象にないトークン %s の消去である",
+				"記録 %llu 番は、署名対象にないトークン %s の初期化である",
 				(ull)entry->seq, text);
 		}
 		if (evidence_wipe(evidence, &bundle->certificate->erasure, token) != entry) {
 			step_fail(bundle, 5, "entry %llu wipes token %s a second time",
-				"記録 %llu 番はトークン %s の二度目の消去である", (ull)entry->seq,
+				"記録 %llu 番はトークン %s の二度目の初期化である", (ull)entry->seq,
 				text);
 		}
 	}
@@ -112,7 +112,7 @@ static void check_module(struct bundle *bundle, size_t i)
 	}
 	if (!is_involved(c, &module->token)) {
 		step_fail(bundle, 5, "token %s is among the modules, with no copy and no wipe",
-			"トークン %s は装置の一覧にあるが、複製も消去もない", text);
+			"トークン %s は装置の一覧にあるが、複製も初期化もない", text);
 	}
 	if (i > 0 &&
 		memcmp(c->modules[i - 1].token.b, module->token.b, sizeof(module->token.b)) >= 0) {

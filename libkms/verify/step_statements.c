@@ -106,11 +106,11 @@ static struct why wrong_destroy(const struct format_destroy *destroy)
 	}
 	if (destroy->canary_after) {
 		return WHY("the test ciphertext still opened afterwards",
-			"試験用の暗号文が破壊後も復号できた");
+			"試験用の暗号文が破棄後も復号できた");
 	}
 	if (destroy->found && !destroy->canary_before) {
 		return WHY("the test ciphertext was not seen to open before",
-			"試験用の暗号文が破壊前に復号できたことが示されない");
+			"試験用の暗号文が破棄前に復号できたことが示されない");
 	}
 	return WHY_NOT;
 }
@@ -120,7 +120,7 @@ static struct why wrong_result(const struct bundle *bundle, const struct trust_t
 {
 	if (!result->read) {
 		return WHY("its entry holds no destroy and absence statement",
-			"記録に破壊と不在の署名がない");
+			"記録に破棄と不在の署名がない");
 	}
 	if (!both_about(bundle, result, kek)) {
 		return WHY("its statements are about another KEK, commitment, erasure or signed "
@@ -133,7 +133,7 @@ static struct why wrong_result(const struct bundle *bundle, const struct trust_t
 			"署名がそのトークンのものではない");
 	}
 	if (result->absence.u.absence.matched != 0) {
-		return WHY("the search after it still found it", "破壊後の探索でまだ見つかった");
+		return WHY("the search after it still found it", "破棄後の探索でまだ見つかった");
 	}
 	return wrong_destroy(&result->destroy.u.destroy);
 }
@@ -150,16 +150,16 @@ static void check_result(
 		struct why wrong = wrong_result(bundle, token, result, kek);
 		if (wrong.en != NULL) {
 			step_fail_why(bundle, 5, wrong, "KEK %s in token %s",
-				"KEK %s（トークン %s）：破壊が示されていない", name.kek,
+				"KEK %s（トークン %s）：破棄が示されていない", name.kek,
 				name.token);
 		}
 	} else if (c->final || (copy != NULL && copy->removed)) {
 		step_fail(bundle, 5, "KEK %s in token %s: no destroy and absence statements",
-			"KEK %s（トークン %s）：破壊と不在の署名がない", name.kek, name.token);
+			"KEK %s（トークン %s）：破棄と不在の署名がない", name.kek, name.token);
 	} else {
 		step_not_shown(bundle, 5,
 			"KEK %s in token %s is not destroyed yet, and the certificate says so",
-			"KEK %s（トークン %s）は未破壊であり、証明書もそう述べている", name.kek,
+			"KEK %s（トークン %s）は未破棄であり、証明書もそう述べている", name.kek,
 			name.token);
 	}
 }
@@ -227,14 +227,14 @@ static struct why wrong_wipe(
 	if (!kms_is_ok(
 		    format_statement_read(kms_buf_bytes(bytes), &statement, &part, &signature)) ||
 		statement.type != FORMAT_STATEMENT_WIPE) {
-		return WHY("its entry holds no wipe statement", "記録に消去の署名がない");
+		return WHY("its entry holds no wipe statement", "記録に初期化の署名がない");
 	}
 	const struct format_wipe *wipe = &statement.u.wipe;
 	if (!says_who(bundle, &statement, &token->id) ||
 		!kms_id_equal(&wipe->erasure, &bundle->certificate->erasure) ||
 		!kms_hash_equal(&wipe->erase, &bundle->evidence->erase_hash)) {
 		return WHY("its statement is about another token, erasure or other signed bytes",
-			"署名が別のトークン、消去または署名対象についてのもの");
+			"署名が別のトークン、消去手続または署名対象についてのもの");
 	}
 	if (!is_word_of(token, bytes)) {
 		return WHY("its statement is not its word", "署名がそのトークンのものではない");
@@ -259,16 +259,16 @@ static void check_wipes(struct bundle *bundle)
 		}
 		struct why wrong =
 			entry == NULL
-				? WHY("no wipe statement", "消去の署名がない")
+				? WHY("no wipe statement", "初期化の署名がない")
 				: wrong_wipe(bundle, trust_find(bundle->trust, &erase->wipes[i]),
 					  &entry->change.u.erase_done.statement);
 		if (wrong.en != NULL && (entry != NULL || claimed)) {
 			step_fail_why(bundle, 5, wrong, "wipe of token %s",
-				"トークン %s の消去が示されていない", token);
+				"トークン %s の初期化が示されていない", token);
 		} else if (wrong.en != NULL) {
 			step_not_shown(bundle, 5,
 				"token %s is not wiped yet, and the certificate says so",
-				"トークン %s は未消去であり、証明書もそう述べている", token);
+				"トークン %s は未初期化であり、証明書もそう述べている", token);
 		}
 	}
 }
@@ -322,7 +322,7 @@ kms_err step_statements(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 5,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_same(bundle);

@@ -30,8 +30,8 @@ kms_err step_newer(struct bundle *bundle)
 /* ---- 9: order ---- */
 
 enum rank { RANK_REQUEST, RANK_APPROVE, RANK_INTENT, RANK_RESULT, RANK_WIPE, RANK_FINAL, RANKS };
-static const struct why rank_words[RANKS] = {{"the request", "申請"}, {"an approval", "承認"},
-	{"the intent", "実行の意図"}, {"a result", "結果"}, {"a wipe", "トークンの消去"},
+static const struct why rank_words[RANKS] = {{"the request", "請求"}, {"an approval", "承認"},
+	{"the intent", "実行の意図"}, {"a result", "結果"}, {"a wipe", "トークンの初期化"},
 	{"the final entry", "終了の記録"}};
 
 static bool rank_of(const struct bundle *bundle, const struct proven *entry, enum rank *ret_rank)
@@ -115,7 +115,7 @@ static void check_births(struct bundle *bundle)
 		if (birth != NULL && birth->entry->seq > evidence->request->seq) {
 			step_fail(bundle, 9,
 				"KEK %s was born at entry %llu, after the request that names it",
-				"KEK %s の生成（記録 %llu 番）が、それを対象とする申請より後である",
+				"KEK %s の生成（記録 %llu 番）が、それを対象とする請求より後である",
 				kms_id_text(&kek->kek, text), (ull)birth->entry->seq);
 		}
 	}
@@ -200,7 +200,7 @@ static void check_age(struct bundle *bundle, const struct evidence_result *resul
 	if (birth != NULL && birth->read && birth->statement.unix_ms > result->destroy.unix_ms) {
 		step_fail(bundle, 9,
 			"KEK %s was destroyed before its birth, by the clock of its own token",
-			"KEK %s の破壊が、同じトークンの時計で生成より前である",
+			"KEK %s の破棄が、同じトークンの時計で生成より前である",
 			kms_id_text(&result->kek, text));
 	}
 }
@@ -214,14 +214,14 @@ static void check_result_times(struct bundle *bundle)
 			!kms_id_equal(&result->erasure, &bundle->certificate->erasure)) {
 			continue;
 		}
-		check_time(bundle, WHY("a destruction", "破壊"), result->entry->seq, &result->token,
+		check_time(bundle, WHY("a destruction", "破棄"), result->entry->seq, &result->token,
 			result->destroy.unix_ms);
 		check_age(bundle, result);
 		if (result->absence.unix_ms < result->destroy.unix_ms) {
 			step_fail(bundle, 9,
 				"entry %llu: the search for it was before its "
 				"destruction",
-				"記録 %llu 番：不在の確認が破壊より前である",
+				"記録 %llu 番：不在の確認が破棄より前である",
 				(ull)result->entry->seq);
 		}
 	}
@@ -239,7 +239,7 @@ static void check_wipe_times(struct bundle *bundle)
 			kms_is_ok(format_statement_read(
 				kms_buf_bytes(&entry->change.u.erase_done.statement), &statement,
 				&part, &signature))) {
-			check_time(bundle, WHY("a wipe", "トークンの消去"), entry->seq,
+			check_time(bundle, WHY("a wipe", "トークンの初期化"), entry->seq,
 				&statement.token, statement.unix_ms);
 		}
 	}
@@ -266,7 +266,7 @@ static void check_certificate_times(struct bundle *bundle)
 	}
 	if (c->requested != evidence->request->head.unix_ms) {
 		step_fail(bundle, 9, "the certificate was requested at another time than its entry",
-			"証明書の申請時刻が記録と異なる");
+			"証明書の請求時刻が記録と異なる");
 	}
 	if (c->has_executed != (last != NULL) ||
 		(last != NULL && c->executed != last->head.unix_ms)) {
@@ -280,7 +280,7 @@ kms_err step_order(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 9,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_order(bundle);
