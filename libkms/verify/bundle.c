@@ -171,6 +171,21 @@ static void set_head(struct doc *report, const struct bundle *bundle)
 	set_claims(report, bundle->certificate);
 }
 
+/* No more than REASONS_MAX are told one by one. */
+static void set_rest(struct bundle *bundle, int step)
+{
+	struct step *row = &bundle->steps[step];
+	if (row->told > REASONS_MAX) {
+		size_t rest = row->told - REASONS_MAX;
+		row->told = 0;
+		if (row->failed) {
+			step_fail(bundle, step, "and %zu more", "ほか %zu 件", rest);
+		} else {
+			step_not_shown(bundle, step, "and %zu more", "ほか %zu 件", rest);
+		}
+	}
+}
+
 static void set_steps(struct doc *array, struct bundle *bundle, bool begin)
 {
 	for (int i = STEP_FIRST; i <= STEP_LAST; i++) {
@@ -182,6 +197,7 @@ static void set_steps(struct doc *array, struct bundle *bundle, bool begin)
 			doc_set_text(item, "ja", rows[i].ja);
 			bundle->steps[i].reasons = doc_set_array(item, "reasons");
 		} else if (kms_is_ok(doc_item_object(array, (size_t)(i - STEP_FIRST), &item))) {
+			set_rest(bundle, i);
 			doc_set_text(item, "result", result_of(&bundle->steps[i]));
 		}
 	}
@@ -214,9 +230,10 @@ static void note_rest(struct bundle *bundle)
 		"kmsd 自身の記述である");
 	bundle_note(bundle,
 		"that the pages for people (certificate.html, certificate.ja.html) say what "
-		"certificate.json says: only their bytes were checked",
+		"certificate.json says, and what the commands in VERIFY.txt do: only their bytes "
+		"were checked",
 		"閲覧用ページ（certificate.html、certificate.ja.html）の内容が certificate.json と"
-		"一致すること：確認したのはファイルの同一性のみ");
+		"一致すること、および VERIFY.txt の手順の内容：確認したのはファイルの同一性のみ");
 }
 
 static kms_err run_steps(struct bundle *bundle)

@@ -110,6 +110,8 @@ struct certificate {
 enum { CERTIFICATE_MEMBER_MAX = 128 };
 kms_err certificate_read(struct kms_bytes json, struct certificate **ret_certificate,
 	struct why *ret_why, char ret_member[CERTIFICATE_MEMBER_MAX]);
+/* Of its part about datasets, media.c: how many there are. */
+kms_err certificate_read_media(struct doc *media, uint64_t *ret_count);
 void certificate_free(struct certificate **certificate);
 const struct cert_key *certificate_key(
 	const struct certificate *certificate, const struct kms_id *key);

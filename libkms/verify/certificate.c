@@ -250,24 +250,6 @@ static kms_err read_person(struct doc *item, struct cert_person *person)
 	return end(item, 3);
 }
 
-struct medium { /* only its form is looked at */
-	struct kms_id id, key;
-};
-
-static kms_err read_medium(struct doc *item, struct medium *medium)
-{
-	static const char *const others[] = {"kind", "serial", "site", "country"};
-	static const char *const since[] = {"encrypted_since"};
-	const char *text;
-	KMS_TRY(doc_get_id(item, "id", &medium->id));
-	KMS_TRY(doc_get_id(item, "key", &medium->key));
-	for (size_t i = 0; i < 4; i++) {
-		KMS_TRY(text_or_null(item, others[i], &text));
-	}
-	KMS_TRY(numbers(item, since, 1));
-	return end(item, 7);
-}
-
 /* ---- groups of members ---- */
 
 static kms_err read_head(struct doc *doc, struct certificate *c)
@@ -320,19 +302,6 @@ static kms_err read_scope(struct doc *doc, struct certificate *c)
 	KMS_TRY(doc_get_array(scope, "excluded", &excluded));
 	KMS_TRY(texts(excluded));
 	return end(scope, 5);
-}
-
-static kms_err read_media(struct doc *doc, struct certificate *c)
-{
-	struct medium *rows KMS_AUTO_FREE = NULL;
-	struct doc *media;
-	struct kms_hash hash;
-	size_t count = 0;
-	KMS_TRY(doc_get_object(doc, "media", &media));
-	KMS_TRY(doc_get_uint(media, "count", SEQ_MAX, &c->dataset_count));
-	KMS_TRY(doc_get_hash(media, "hash", &hash));
-	KMS_TRY(LIST(media, "rows", rows, count, read_medium));
-	return count <= c->dataset_count ? end(media, 3) : KMS_ERR(FORMAT);
 }
 
 static kms_err read_beside(struct doc *doc)
@@ -409,10 +378,12 @@ static kms_err read_lists(struct doc *doc, struct certificate *c)
 static kms_err read_all(struct doc *doc, struct certificate *c)
 {
 	enum { MEMBERS = 36 };
+	struct doc *media;
 	KMS_TRY(read_head(doc, c));
 	KMS_TRY(read_parties(doc, c));
 	KMS_TRY(read_scope(doc, c));
-	KMS_TRY(read_media(doc, c));
+	KMS_TRY(doc_get_object(doc, "media", &media));
+	KMS_TRY(certificate_read_media(media, &c->dataset_count));
 	KMS_TRY(read_beside(doc));
 	KMS_TRY(read_words(doc, &c->words));
 	KMS_TRY(read_course(doc, c));

@@ -138,6 +138,21 @@ static struct why wrong_result(const struct bundle *bundle, const struct trust_t
 	return wrong_destroy(&result->destroy.u.destroy);
 }
 
+/* Good all the same: what was there when it began is gone, and a search says so. */
+static void note_interrupted(
+	struct bundle *bundle, const struct evidence_result *result, const struct name *name)
+{
+	if (result->read && !result->destroy.u.destroy.found) {
+		bundle_note(bundle,
+			"that a test ciphertext of KEK %s in token %s opened before and not after: "
+			"an interrupted destruction had removed the KEK",
+			"KEK %s（トークン "
+			"%s）の試験用の暗号文が破棄の前に復号でき、後に復号できない"
+			"こと：中断された破棄が KEK を既に除去していた",
+			name->kek, name->token);
+	}
+}
+
 static void check_result(
 	struct bundle *bundle, const struct trust_token *token, const struct format_erase_kek *kek)
 {
@@ -147,6 +162,7 @@ static void check_result(
 		evidence_result(bundle->evidence, &kek->token, &kek->kek);
 	struct name name = name_of(&kek->token, &kek->kek);
 	if (result != NULL) {
+		note_interrupted(bundle, result, &name);
 		struct why wrong = wrong_result(bundle, token, result, kek);
 		if (wrong.en != NULL) {
 			step_fail_why(bundle, 5, wrong, "KEK %s in token %s",

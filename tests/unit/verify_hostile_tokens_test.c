@@ -365,6 +365,19 @@ static const struct wrong cases[] = {
 };
 enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 
+/* What is not told one by one is counted. */
+START_TEST(reasons_without_end)
+{
+	kms_err err;
+	KMS_AUTO_FREE char *json = NULL;
+	struct world *world = world_make(0, STAGE_CERTIFICATE, b5_modules_without_end);
+	(void)failed_steps(world, &err, &json);
+	ck_assert_ptr_nonnull(strstr(json, "\"text\":\"and 7962 more\""));
+	ck_assert_ptr_nonnull(strstr(json, "\"ja\":\"ほか 7962 件\""));
+	world_free(world);
+}
+END_TEST
+
 START_TEST(wrong_of_the_tokens)
 {
 	expect_wrong(&cases[_i]);
@@ -377,6 +390,7 @@ int main(void)
 	TCase *tcase = tcase_create("verify_hostile_tokens");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_unchecked_fixture(tcase, set_up, bundle_keys_drop);
+	tcase_add_test(tcase, reasons_without_end);
 	tcase_add_loop_test(tcase, wrong_of_the_tokens, 0, CASES);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

@@ -1105,6 +1105,8 @@ START_TEST(good_bundles)
 	ck_assert_msg(failed == 0 && kms_is_ok(err), "%d: %#x\n%.4000s", _i, failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"final\""));
 	ck_assert_ptr_nonnull(strstr(json, "\"claim_level\":\"recorded\""));
+	ck_assert_int_eq(strstr(json, "that a test ciphertext of KEK b0b0b0b0") != NULL,
+		good_cases[_i].bend == found_gone);
 	world_free(world);
 }
 END_TEST
