@@ -527,12 +527,6 @@ static void t_token_twice(struct doc *trust)
 	struct kms_id id = token_id(0);
 	doc_set_id(second_token(trust), "id", &id);
 }
-static void t_token_key_twice(struct doc *trust)
-{
-	KMS_AUTO_FREE char *vkey = NULL;
-	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_TOKEN_0], &vkey));
-	doc_set_text(second_token(trust), "statement_key", vkey);
-}
 static void t_serial(struct doc *trust)
 {
 	doc_set_text(token_row(trust), "serial",
@@ -545,8 +539,8 @@ static void t_manifest(struct doc *trust)
 
 static void (*const mistakes[])(struct doc *trust) = {t_zero, t_too_many, t_negative, t_2_to_32,
 	t_twice, t_same_key, t_same_key_as_vkey, t_loose_base64, t_unknown, t_version,
-	t_no_ledger_key, t_many_ledger_keys, t_token_twice, t_token_key_twice, t_no_key, t_member,
-	t_no_ca, t_class, t_serial, t_manifest};
+	t_no_ledger_key, t_many_ledger_keys, t_token_twice, t_no_key, t_member, t_no_ca, t_class,
+	t_serial, t_manifest};
 enum { MISTAKES = sizeof(mistakes) / sizeof(mistakes[0]) };
 
 START_TEST(trust_files_that_are_wrong)
