@@ -123,6 +123,8 @@ struct cli_column {
 };
 /* A cell for an object's member; "-" where there is none. */
 kms_err cli_cell(struct doc *object, const struct cli_column *column, char **ret_text);
+/* Text of somebody else, without what a terminal would obey or hide. */
+void cli_say(const char *text);
 /* Rows of texts that are printed aligned; control characters never reach the terminal. */
 struct cli_table;
 kms_err cli_table_new(const char *const *heads, size_t columns, struct cli_table **ret_table);

@@ -71,6 +71,24 @@ kms_err cli_cell(struct doc *object, const struct cli_column *column, char **ret
 	return KMS_ERR(INTERNAL);
 }
 
+/* No control character, and none that only says how others are to be read: what is written from
+ * right to left, or not at all, could be taken for something else (Unicode's Cf, and U+2028, 2029).
+ */
+static bool is_shown(wchar_t c)
+{
+	static const struct {
+		wchar_t first, last;
+	} hidden[] = {{0xad, 0xad}, {0x600, 0x605}, {0x61c, 0x61c}, {0x6dd, 0x6dd}, {0x70f, 0x70f},
+		{0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},
+		{0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0x1d173, 0x1d17a}, {0xe0000, 0xe007f}};
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+		if (c >= hidden[i].first && c <= hidden[i].last) {
+			return false;
+		}
+	}
+	return iswprint((wint_t)c) != 0;
+}
+
 /* Print without control characters, and return how many columns of the terminal that took. */
 static size_t print_clean(FILE *into, const char *text)
 {
@@ -79,7 +97,7 @@ static size_t print_clean(FILE *into, const char *text)
 	while (*text != '\0') {
 		wchar_t c = 0;
 		size_t len = mbrtowc(&c, text, strlen(text), &state);
-		if (len == 0 || len > strlen(text) || !iswprint((wint_t)c)) {
+		if (len == 0 || len > strlen(text) || !is_shown(c)) {
 			len = len == 0 || len > strlen(text) ? 1 : len;
 			memset(&state, 0, sizeof(state));
 			width++;
@@ -193,6 +211,11 @@ kms_err cli_rows_print(struct doc *array, const struct cli_column *columns)
 	}
 	cli_table_print(table);
 	return KMS_OK;
+}
+
+void cli_say(const char *text)
+{
+	(void)print_clean(stdout, text);
 }
 
 void cli_line(const char *head, const char *text)

@@ -65,28 +65,17 @@ static const struct {
 	{"keys", {"keys", "鍵の数"}, false},
 	{"copies", {"copies of their key-encryption keys", "鍵暗号化鍵の複製の数"}, false},
 	{"removed", {"of these removed", "うち除去済み"}, false},
-	{"wipes", {"tokens to be wiped", "消去するトークンの数"}, false},
+	{"wipes", {"tokens to be wiped", "初期化するトークンの数"}, false},
 	{"datasets", {"data sets", "データセットの数"}, false},
 	{"handed_out", {"data keys handed out", "引き渡したデータ鍵の数"}, false},
 	{"returned", {"of these given back", "うち返却済み"}, false},
 	{"leases_end", {"last lease ends", "貸出しの最終期限"}, true},
-	{"requested", {"requested", "申請"}, true},
+	{"requested", {"requested", "請求"}, true},
 	{"executed", {"executed", "実行"}, true},
-	{"erasure", {"erasure", "消去番号"}, false},
+	{"erasure", {"erasure", "消去手続"}, false},
 	{"log", {"ledger", "台帳"}, false},
 };
 enum { CLAIMS = sizeof(claims) / sizeof(claims[0]) };
-
-/* What stands in the bundle is a stranger's: no control character reaches the terminal. In UTF-8
- * whatever the locale is, since the language was asked for. */
-static void say(const char *text)
-{
-	for (const unsigned char *at = (const unsigned char *)text; *at != '\0'; at++) {
-		bool c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
-		(void)putchar(*at < 0x20 || *at == 0x7f || c1 ? '?' : *at);
-		at += c1 ? 1 : 0;
-	}
-}
 
 static void say_heading(enum lang lang, enum word word)
 {
@@ -94,6 +83,22 @@ static void say_heading(enum lang lang, enum word word)
 }
 
 /* ---- parts ---- */
+
+/* A value that is a word of the format, in Japanese with the word behind it. */
+static const char *value_in(enum lang lang, const char *value)
+{
+	static const char *const values[][2] = {{"versions", "鍵の版 (versions)"},
+		{"key", "鍵 (key)"}, {"dataset", "データセット (dataset)"},
+		{"tenant", "テナント全体 (tenant)"}, {"final", "確定 (final)"},
+		{"provisional", "暫定 (provisional)"}, {"recorded", "記録 (recorded)"},
+		{"asserted", "表明 (asserted)"}, {"evidenced", "立証 (evidenced)"}};
+	for (size_t i = 0; lang == JA && i < sizeof(values) / sizeof(values[0]); i++) {
+		if (strcmp(values[i][0], value) == 0) {
+			return values[i][1];
+		}
+	}
+	return value;
+}
 
 static kms_err say_claims(struct doc *report, enum lang lang)
 {
@@ -114,7 +119,7 @@ static kms_err say_claims(struct doc *report, enum lang lang)
 			KMS_TRY(cli_cell(said, &column, &cell));
 		}
 		(void)printf("  %s: ", claims[i].text[lang]);
-		say(cell);
+		cli_say(value_in(lang, cell));
 		(void)putchar('\n');
 	}
 	return KMS_OK;
@@ -129,7 +134,7 @@ static kms_err say_texts(struct doc *list, enum lang lang, const char *before)
 		KMS_TRY(doc_item_object(list, i, &item));
 		KMS_TRY(doc_get_text(item, lang == JA ? "ja" : "text", &text));
 		(void)fputs(before, stdout);
-		say(text);
+		cli_say(text);
 		(void)putchar('\n');
 	}
 	return KMS_OK;
@@ -179,7 +184,7 @@ static kms_err say_verdict(struct doc *report, enum lang lang, bool *ret_provisi
 				       : *ret_provisional ? W_VERDICT_PROVISIONAL
 							  : W_VERDICT_FINAL][lang]);
 	if (pass && level != NULL) {
-		(void)printf("  %s%s\n", words[W_LEVEL][lang], level);
+		(void)printf("  %s%s\n", words[W_LEVEL][lang], value_in(lang, level));
 	}
 	return KMS_OK;
 }
@@ -226,7 +231,9 @@ kms_err cli_verify(struct cli *cli)
 	KMS_TRY(lang_of(cli, &lang));
 	kms_err err = kms_verify_bundle(cli_value(cli, "trust"), cli_operand(cli, 0), &json);
 	if (json == NULL) {
-		return cli_refuse(err, "%s: %s", cli_value(cli, "trust"), kms_err_text(err));
+		bool pins = kms_is(err, KMS_CODE_CONFIG);
+		return cli_refuse(err, "%s: %s",
+			pins ? cli_value(cli, "trust") : cli_operand(cli, 0), kms_err_text(err));
 	}
 	KMS_TRY(doc_parse(kms_bytes_str(json), REPORT_MAX, &report));
 	if (cli_value(cli, "json") != NULL) {
@@ -234,5 +241,7 @@ kms_err cli_verify(struct cli *cli)
 	} else {
 		KMS_TRY(say_all(report, lang, &provisional));
 	}
+	/* What holds more than a bundle may is no bundle: no size of ours was wrong. */
+	err = kms_is(err, KMS_CODE_TOO_LARGE) ? KMS_ERR(FORMAT) : err;
 	return kms_is_ok(err) ? is_final(report) : err;
 }

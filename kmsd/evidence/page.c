@@ -165,6 +165,20 @@ kms_err page_lines(struct page *page, struct doc *object, const struct column *l
 	return KMS_OK;
 }
 
+kms_err page_parts(struct page *page, const char *heading, struct doc *rows,
+	const struct column *lines, size_t count)
+{
+	write_heading(page, heading);
+	for (size_t i = 0; i < doc_count(rows); i++) {
+		struct doc *row = NULL;
+		KMS_TRY(doc_item_object(rows, i, &row));
+		page_raw(page, "<section>");
+		KMS_TRY(page_lines(page, row, lines, count));
+		page_raw(page, "</section>\n");
+	}
+	return KMS_OK;
+}
+
 kms_err page_list(struct page *page, const char *heading, struct doc *texts)
 {
 	write_heading(page, heading);

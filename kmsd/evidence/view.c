@@ -34,9 +34,10 @@ static const char style[] =
 	".grid{font-size:8pt;width:calc(100% - 1pt)}.grid th{background:#eef2f6;border:.5pt solid "
 	"#b9c4d0;"
 	"font-weight:600;line-height:1.3}.grid td{border:.5pt solid #d5dce3}"
+	"td{overflow-wrap:anywhere;unicode-bidi:isolate}.grid td{min-width:13mm}"
 	".grid thead{display:table-header-group}.grid tr{break-inside:avoid}"
 	"code{font:7.5pt/1.35 \"DejaVu Sans Mono\",\"Liberation Mono\",Consolas,monospace;"
-	"overflow-wrap:anywhere}.grid code{display:block;min-width:22mm}"
+	"overflow-wrap:anywhere}.grid code{display:block;min-width:22mm;font-size:7.1pt}"
 	".sign td{height:9mm;border-bottom:.5pt solid #1a1d21}.sign th{width:58mm;height:9mm;"
 	"vertical-align:bottom;font-weight:500;color:#4a5561}.sign td{vertical-align:bottom}"
 	"section{break-inside:avoid}"
@@ -247,7 +248,7 @@ static kms_err write_places(struct page *page, struct doc *certificate)
 		{"Token", "token", CELL_CODE},
 		{"Entry of the wipe", "seq", CELL_NUMBER},
 	};
-	static const struct column module_columns[] = {
+	static const struct column module_lines[] = {
 		{"Token", "token", CELL_CODE},
 		{"Manufacturer", "manufacturer", CELL_TEXT},
 		{"Model", "model", CELL_TEXT},
@@ -275,7 +276,7 @@ static kms_err write_places(struct page *page, struct doc *certificate)
 	struct doc *rows = NULL;
 	struct doc *media = NULL;
 	KMS_TRY(doc_get_array(certificate, "modules", &rows));
-	KMS_TRY(page_table(page, "Tokens", rows, module_columns, COUNT(module_columns)));
+	KMS_TRY(page_parts(page, "Tokens", rows, module_lines, COUNT(module_lines)));
 	KMS_TRY(doc_get_array(certificate, "wipes", &rows));
 	KMS_TRY(page_table(page, "Tokens wiped", rows, wipe_columns, COUNT(wipe_columns)));
 	KMS_TRY(doc_get_object(certificate, "media", &media));

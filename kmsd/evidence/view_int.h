@@ -33,6 +33,9 @@ kms_err page_table(struct page *page, const char *heading, struct doc *rows,
 	const struct column *columns, size_t count);
 /* Members of an object, one line each. */
 kms_err page_lines(struct page *page, struct doc *object, const struct column *lines, size_t count);
+/* The same for each of many objects, which stays on one page: where a table would be too wide. */
+kms_err page_parts(struct page *page, const char *heading, struct doc *rows,
+	const struct column *lines, size_t count);
 kms_err page_list(struct page *page, const char *heading, struct doc *texts);
 
 #endif

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REASONS_MAX = 40, TEXT_BYTES = 640 };
+/* More notes than these only a certificate has that fails for it: of tokens that nobody pins. */
+enum { REASONS_MAX = 40, NOTES_MAX = 2000, TEXT_BYTES = 1024, WHY_BYTES = 256 };
 
 struct step_row {
 	kms_err (*run)(struct bundle *bundle);
@@ -24,10 +25,10 @@ static const struct step_row rows[STEP_LAST + 1] = {
 	[4] = {step_entries, "Every entry is in the ledger, and no key's history has a gap",
 		"全記録が台帳にあり、鍵の履歴に欠けがない"},
 	[5] = {step_statements, "The tokens' own words: destroyed, and absent",
-		"トークン自身の署名：破壊と不在"},
+		"トークン自身の署名：破棄と不在"},
 	[6] = {step_copies, "Every copy is named and removed",
 		"全ての複製が列挙され除去されている"},
-	[7] = {step_people, "Who requested and who approved", "申請者と承認者"},
+	[7] = {step_people, "Who requested and who approved", "請求者と承認者"},
 	[8] = {step_stamp, "External time stamp", "外部の時刻証明"},
 	[9] = {step_order, "Order and times", "順序と時刻"},
 	[10] = {step_level, "The level that may be claimed", "主張できる水準"},
@@ -36,31 +37,59 @@ static const struct step_row rows[STEP_LAST + 1] = {
 
 /* ---- reasons ---- */
 
-static void add_text(struct doc *array, const char *en, const char *ja, va_list args)
-	__attribute__((format(printf, 2, 0), format(printf, 3, 0)));
-static void add_text(struct doc *array, const char *en, const char *ja, va_list args)
+struct why why_of(kms_err err)
 {
-	char text[TEXT_BYTES];
+	return kms_is(err, KMS_CODE_TOO_LARGE) ? WHY("it is too large", "大きすぎる")
+					       : WHY("it is not of that form", "形式が正しくない");
+}
+
+/* Every piece of it is bounded by its reader: a text that is cut would be our mistake, and shows.
+ */
+static void add_text(struct doc *array, struct why why, const char *en, const char *ja,
+	va_list args) __attribute__((format(printf, 3, 0), format(printf, 4, 0)));
+static void add_text(
+	struct doc *array, struct why why, const char *en, const char *ja, va_list args)
+{
+	char text[TEXT_BYTES], all[TEXT_BYTES + WHY_BYTES];
 	struct doc *item = doc_add_object(array);
 	va_list again;
 	va_copy(again, args);
 	(void)vsnprintf(text, sizeof(text), en, args);
-	doc_set_text(item, "text", text);
+	(void)snprintf(all, sizeof(all), why.en == NULL ? "%s" : "%s: %s", text, why.en);
+	doc_set_text(item, "text", all);
 	(void)vsnprintf(text, sizeof(text), ja, again);
-	doc_set_text(item, "ja", text);
+	(void)snprintf(all, sizeof(all), why.ja == NULL ? "%s" : "%s（%s）", text, why.ja);
+	doc_set_text(item, "ja", all);
 	va_end(again);
+}
+
+static void fail(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	va_list args) __attribute__((format(printf, 4, 0), format(printf, 5, 0)));
+static void fail(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	va_list args)
+{
+	struct step *row = &bundle->steps[step];
+	row->failed = true;
+	if (row->told++ < REASONS_MAX) {
+		add_text(row->reasons, why, en, ja, args);
+	}
 }
 
 void step_fail(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 {
 	va_list args;
-	struct step *row = &bundle->steps[step];
-	row->failed = true;
-	if (row->told++ < REASONS_MAX) {
-		va_start(args, ja);
-		add_text(row->reasons, en, ja, args);
-		va_end(args);
-	}
+	va_start(args, ja);
+	fail(bundle, step, WHY_NOT, en, ja, args);
+	va_end(args);
+}
+
+void step_fail_why(
+	struct bundle *bundle, int step, struct why why, const char *en, const char *ja, ...)
+{
+	va_list args;
+	va_start(args, ja);
+	fail(bundle, step, why, en, ja, args);
+	va_end(args);
 }
 
 void step_not_shown(struct bundle *bundle, int step, const char *en, const char *ja, ...)
@@ -70,10 +99,10 @@ void step_not_shown(struct bundle *bundle, int step, const char *en, const char 
 	row->not_shown = true;
 	if (row->told++ < REASONS_MAX) {
 		va_start(args, ja);
-		add_text(row->reasons, en, ja, args);
+		add_text(row->reasons, WHY_NOT, en, ja, args);
 		va_end(args);
 		va_start(args, ja);
-		add_text(bundle->not_shown, en, ja, args);
+		add_text(bundle->not_shown, WHY_NOT, en, ja, args);
 		va_end(args);
 	}
 }
@@ -81,9 +110,11 @@ void step_not_shown(struct bundle *bundle, int step, const char *en, const char 
 void bundle_note(struct bundle *bundle, const char *en, const char *ja, ...)
 {
 	va_list args;
-	va_start(args, ja);
-	add_text(bundle->not_shown, en, ja, args);
-	va_end(args);
+	if (bundle->noted++ < NOTES_MAX) {
+		va_start(args, ja);
+		add_text(bundle->not_shown, WHY_NOT, en, ja, args);
+		va_end(args);
+	}
 }
 
 /* ---- the report ---- */
@@ -147,6 +178,21 @@ static void set_head(struct doc *report, const struct bundle *bundle)
 	set_claims(report, bundle->certificate);
 }
 
+/* No more than REASONS_MAX are told one by one. */
+static void set_rest(struct bundle *bundle, int step)
+{
+	struct step *row = &bundle->steps[step];
+	if (row->told > REASONS_MAX) {
+		size_t rest = row->told - REASONS_MAX;
+		row->told = 0;
+		if (row->failed) {
+			step_fail(bundle, step, "and %zu more", "ほか %zu 件", rest);
+		} else {
+			step_not_shown(bundle, step, "and %zu more", "ほか %zu 件", rest);
+		}
+	}
+}
+
 static void set_steps(struct doc *array, struct bundle *bundle, bool begin)
 {
 	for (int i = STEP_FIRST; i <= STEP_LAST; i++) {
@@ -158,6 +204,7 @@ static void set_steps(struct doc *array, struct bundle *bundle, bool begin)
 			doc_set_text(item, "ja", rows[i].ja);
 			bundle->steps[i].reasons = doc_set_array(item, "reasons");
 		} else if (kms_is_ok(doc_item_object(array, (size_t)(i - STEP_FIRST), &item))) {
+			set_rest(bundle, i);
 			doc_set_text(item, "result", result_of(&bundle->steps[i]));
 		}
 	}
@@ -192,9 +239,10 @@ static void note_rest(struct bundle *bundle)
 		"kmsd 自身の記述である");
 	bundle_note(bundle,
 		"that the pages for people (certificate.html, certificate.ja.html) say what "
-		"certificate.json says: only their bytes were checked",
+		"certificate.json says, and what the commands in VERIFY.txt do: only their bytes "
+		"were checked",
 		"閲覧用ページ（certificate.html、certificate.ja.html）の内容が certificate.json と"
-		"一致すること：確認したのはファイルの同一性のみ");
+		"一致すること、および VERIFY.txt の手順の内容：確認したのはファイルの同一性のみ");
 }
 
 static kms_err run_steps(struct bundle *bundle)
@@ -210,19 +258,17 @@ static kms_err look_at(struct bundle *bundle, struct doc *report)
 {
 	KMS_AUTO(certificate) certificate = NULL;
 	KMS_AUTO(evidence) evidence = NULL;
-	KMS_AUTO_FREE char *problem = NULL;
 	const struct model_file *file = folder_find(bundle->folder, "certificate.json");
-	if (file == NULL) {
-		KMS_TRY(kms_text(&problem, "it is not there"));
-	} else {
-		kms_err err = certificate_read(kms_buf_bytes(&file->bytes), &certificate, &problem);
+	bundle->certificate_problem = WHY("it is not there", "ファイルがない");
+	if (file != NULL) {
+		kms_err err = certificate_read(kms_buf_bytes(&file->bytes), &certificate,
+			&bundle->certificate_problem, bundle->certificate_member);
 		if (!kms_is_ok(err) && !kms_is(err, KMS_CODE_FORMAT)) {
 			return err;
 		}
 	}
 	KMS_TRY(evidence_read(bundle->folder, certificate, &evidence));
 	bundle->certificate = certificate;
-	bundle->certificate_problem = problem;
 	bundle->evidence = evidence;
 	set_head(report, bundle);
 	return run_steps(bundle);
@@ -240,10 +286,11 @@ static kms_err finish(struct doc *report, struct bundle *bundle, char **ret_repo
 }
 
 /* It is no bundle: step 1 says so, and the rest was not looked at. */
-static kms_err refuse(
-	struct doc *report, struct bundle *bundle, kms_err err, const char *what, char **ret_report)
+static kms_err refuse(struct doc *report, struct bundle *bundle, kms_err err, const char *what,
+	struct why why, char **ret_report)
 {
-	step_fail(bundle, 1, "this is no bundle: %s", "これは証明書一式ではない：%s", what);
+	step_fail_why(
+		bundle, 1, why, "this is no bundle: %s", "これは証明書一式ではない：%s", what);
 	for (int i = STEP_FIRST + 1; i <= STEP_LAST; i++) {
 		step_not_shown(bundle, i, "not looked at", "調べていない");
 	}
@@ -260,13 +307,15 @@ static kms_err verify(struct bundle *bundle, const char *path, char **ret_report
 	KMS_TRY(doc_new_object(&report));
 	set_steps(doc_set_array(report, "steps"), bundle, true);
 	bundle->not_shown = doc_set_array(report, "not_shown");
-	kms_err err = folder_read(path, &folder, &what);
+	struct why why = WHY_NOT;
+	kms_err err = folder_read(path, &folder, &what, &why);
 	if (kms_is_ok(err) && folder_find(folder, "manifest") == NULL) {
-		KMS_TRY(kms_text(&what, "manifest: it is not there"));
+		KMS_TRY(kms_text(&what, "manifest"));
+		why = WHY("it is not there", "ファイルがない");
 		err = KMS_ERR(FORMAT);
 	}
 	if (!kms_is_ok(err)) {
-		return what == NULL ? err : refuse(report, bundle, err, what, ret_report);
+		return what == NULL ? err : refuse(report, bundle, err, what, why, ret_report);
 	}
 	bundle->folder = folder;
 	KMS_TRY(look_at(bundle, report));

@@ -11,6 +11,15 @@
 
 #include "verify_int.h"
 
+/* A reason in both languages; en NULL: there is none. */
+struct why {
+	const char *en, *ja;
+};
+#define WHY(en, ja) ((struct why){(en), (ja)})
+#define WHY_NOT ((struct why){NULL, NULL})
+/* What is wrong with bytes that a reader refused. */
+struct why why_of(kms_err err);
+
 /* ---- folder.c ---- */
 
 struct folder {
@@ -19,10 +28,11 @@ struct folder {
 };
 /*
  * Regular files with names that a bundle may have, and folders of them: no links, nothing else.
- * NOT_FOUND (no such folder), FORMAT (something that no bundle holds), TOO_LARGE, IO. ret_what: for
- * a person, which of them; set on failure, for free(3).
+ * NOT_FOUND (no such folder), FORMAT (something that no bundle holds), TOO_LARGE, IO. On failure,
+ * for a person: ret_what, which of them, for free(3), and ret_why.
  */
-kms_err folder_read(const char *path, struct folder **ret_folder, char **ret_what);
+kms_err folder_read(
+	const char *path, struct folder **ret_folder, char **ret_what, struct why *ret_why);
 void folder_free(struct folder **folder);
 const struct model_file *folder_find(const struct folder *folder, const char *name);
 /* Up to 127 bytes of a-z A-Z 0-9 . _ - and single /, no part of it "..". */
@@ -102,9 +112,12 @@ struct certificate {
 	bool has_needed;
 	uint64_t needed;
 };
-/* FORMAT, with the reason in ret_what (for free(3)), or NO_MEMORY. */
-kms_err certificate_read(
-	struct kms_bytes json, struct certificate **ret_certificate, char **ret_what);
+/* FORMAT, with the reason and the member that it is about ("": none), or NO_MEMORY. */
+enum { CERTIFICATE_MEMBER_MAX = 128 };
+kms_err certificate_read(struct kms_bytes json, struct certificate **ret_certificate,
+	struct why *ret_why, char ret_member[CERTIFICATE_MEMBER_MAX]);
+/* Of its part about datasets, media.c: how many there are. */
+kms_err certificate_read_media(struct doc *media, uint64_t *ret_count);
 void certificate_free(struct certificate **certificate);
 const struct cert_key *certificate_key(
 	const struct certificate *certificate, const struct kms_id *key);
@@ -163,6 +176,9 @@ const struct evidence_birth *evidence_birth(
 	const struct evidence *evidence, const struct kms_id *token, const struct kms_id *kek);
 const struct evidence_result *evidence_result(
 	const struct evidence *evidence, const struct kms_id *token, const struct kms_id *kek);
+/* The first, of these two and a result alike. */
+const struct proven *evidence_wipe(
+	const struct evidence *evidence, const struct kms_id *erasure, const struct kms_id *token);
 /* Which erasure an erase.* entry is about; NULL: it is none. */
 const struct kms_id *evidence_erasure(const struct proven *entry);
 bool evidence_erases(
@@ -180,17 +196,22 @@ struct bundle {
 	const struct trust *trust;
 	const struct folder *folder;
 	const struct certificate *certificate; /* NULL: not there, or not one */
-	const char *certificate_problem;       /* then */
+	struct why certificate_problem;        /* then, and with which member; "": none */
+	char certificate_member[CERTIFICATE_MEMBER_MAX];
 	const struct evidence *evidence;
 	bool has_checkpoint; /* signed by a pinned key: set by step 2 */
 	struct tlog_checkpoint checkpoint;
 	const struct model_file *checkpoint_file;
 	struct step steps[STEP_LAST + 1];
 	struct doc *not_shown; /* borrows from the report */
+	size_t noted;
 };
 /* Say why, in English and Japanese, with the same arguments in the same order. */
 void step_fail(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 	__attribute__((format(printf, 3, 5), format(printf, 4, 5)));
+/* The same, and behind it the reason. */
+void step_fail_why(struct bundle *bundle, int step, struct why why, const char *en, const char *ja,
+	...) __attribute__((format(printf, 4, 6), format(printf, 5, 6)));
 /* The step as a whole was not shown. */
 void step_not_shown(struct bundle *bundle, int step, const char *en, const char *ja, ...)
 	__attribute__((format(printf, 3, 5), format(printf, 4, 5)));
@@ -213,6 +234,10 @@ kms_err step_order(struct bundle *bundle);      /* 9: step_time.c */
 kms_err step_level(struct bundle *bundle);      /* 10: step_level.c */
 kms_err step_newer(struct bundle *bundle);      /* 11: step_time.c */
 
+/* The rest of step 5: step_rest.c. There is a certificate and a request. */
+void statements_check_rest(struct bundle *bundle);
+/* The numbers of step 6: step_counts.c. The same. */
+void copies_check_counts(struct bundle *bundle);
 /* The claim level that the evidence gives. */
 const char *level_of(const struct bundle *bundle);
 

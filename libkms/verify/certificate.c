@@ -46,12 +46,24 @@ static kms_err text_or_null(struct doc *object, const char *name, const char **r
 	return doc_has(object, name) ? doc_get_text(object, name, ret_text) : KMS_OK;
 }
 
+/* What is repeated to people: short, and no control characters. */
+static kms_err word(struct doc *object, const char *name, const char **ret_text)
+{
+	const char *text;
+	KMS_TRY(doc_get_text(object, name, &text));
+	if (!kms_is_ok(model_text_check(text, TLOG_NAME_MAX))) {
+		return KMS_ERR(FORMAT);
+	}
+	*ret_text = text;
+	return KMS_OK;
+}
+
 static kms_err place_or_null(struct doc *object, const char *name, char into[LIMIT_PLACE + 1])
 {
 	const char *text;
 	KMS_TRY(text_or_null(object, name, &text));
 	if (text != NULL) {
-		if (text[0] == '\0' || strlen(text) > LIMIT_PLACE) {
+		if (text[0] == '\0' || !kms_is_ok(model_text_check(text, LIMIT_PLACE))) {
 			return KMS_ERR(FORMAT);
 		}
 		memcpy(into, text, strlen(text) + 1);
@@ -162,7 +174,7 @@ static kms_err read_key(struct doc *item, struct cert_key *key)
 	const char *level;
 	KMS_TRY(doc_get_id(item, "id", &key->id));
 	KMS_TRY(read_versions(item, key));
-	KMS_TRY(doc_get_text(item, "level", &level));
+	KMS_TRY(word(item, "level", &level));
 	if (strlen(level) >= sizeof(key->level)) {
 		return KMS_ERR(FORMAT);
 	}
@@ -218,7 +230,7 @@ static kms_err read_module(struct doc *item, struct cert_module *module)
 
 static kms_err read_event(struct doc *item, struct cert_event *event)
 {
-	KMS_TRY(doc_get_text(item, "type", &event->type));
+	KMS_TRY(word(item, "type", &event->type));
 	KMS_TRY(doc_get_uint(item, "seq", SEQ_MAX, &event->seq));
 	KMS_TRY(doc_get_hash(item, "leaf", &event->leaf));
 	return end(item, 3);
@@ -236,24 +248,6 @@ static kms_err read_person(struct doc *item, struct cert_person *person)
 		KMS_TRY(doc_get_hash(item, "spki", &person->spki));
 	}
 	return end(item, 3);
-}
-
-struct medium { /* only its form is looked at */
-	struct kms_id id, key;
-};
-
-static kms_err read_medium(struct doc *item, struct medium *medium)
-{
-	static const char *const others[] = {"kind", "serial", "site", "country"};
-	static const char *const since[] = {"encrypted_since"};
-	const char *text;
-	KMS_TRY(doc_get_id(item, "id", &medium->id));
-	KMS_TRY(doc_get_id(item, "key", &medium->key));
-	for (size_t i = 0; i < 4; i++) {
-		KMS_TRY(text_or_null(item, others[i], &text));
-	}
-	KMS_TRY(numbers(item, since, 1));
-	return end(item, 7);
 }
 
 /* ---- groups of members ---- */
@@ -279,7 +273,7 @@ static kms_err read_parties(struct doc *doc, struct certificate *c)
 	struct kms_hash customer;
 	const char *version;
 	KMS_TRY(doc_get_object(doc, "issuer", &issuer));
-	KMS_TRY(doc_get_text(issuer, "log_origin", &c->log_origin));
+	KMS_TRY(word(issuer, "log_origin", &c->log_origin));
 	KMS_TRY(doc_get_array(issuer, "log_vkeys", &vkeys));
 	KMS_TRY(texts(vkeys));
 	KMS_TRY(end(issuer, 2));
@@ -304,23 +298,10 @@ static kms_err read_scope(struct doc *doc, struct certificate *c)
 	}
 	KMS_TRY(doc_get_id(scope, "subject", &c->subject));
 	KMS_TRY(doc_get_hash(scope, "plan", &c->plan));
-	KMS_TRY(doc_get_text(scope, "plaintext_before", &c->words.plaintext_before));
+	KMS_TRY(word(scope, "plaintext_before", &c->words.plaintext_before));
 	KMS_TRY(doc_get_array(scope, "excluded", &excluded));
 	KMS_TRY(texts(excluded));
 	return end(scope, 5);
-}
-
-static kms_err read_media(struct doc *doc, struct certificate *c)
-{
-	struct medium *rows KMS_AUTO_FREE = NULL;
-	struct doc *media;
-	struct kms_hash hash;
-	size_t count = 0;
-	KMS_TRY(doc_get_object(doc, "media", &media));
-	KMS_TRY(doc_get_uint(media, "count", SEQ_MAX, &c->dataset_count));
-	KMS_TRY(doc_get_hash(media, "hash", &hash));
-	KMS_TRY(LIST(media, "rows", rows, count, read_medium));
-	return count <= c->dataset_count ? end(media, 3) : KMS_ERR(FORMAT);
 }
 
 static kms_err read_leases(struct doc *doc, struct cert_leases *ret_leases)
@@ -352,16 +333,16 @@ static kms_err read_beside(struct doc *doc, struct certificate *c)
 static kms_err read_words(struct doc *doc, struct cert_words *words)
 {
 	struct doc *part;
-	KMS_TRY(doc_get_text(doc, "claim_level", &words->claim_level));
-	KMS_TRY(doc_get_text(doc, "copies_complete", &words->copies_complete));
-	KMS_TRY(doc_get_text(doc, "method", &words->method));
-	KMS_TRY(doc_get_text(doc, "technique", &words->technique));
+	KMS_TRY(word(doc, "claim_level", &words->claim_level));
+	KMS_TRY(word(doc, "copies_complete", &words->copies_complete));
+	KMS_TRY(word(doc, "method", &words->method));
+	KMS_TRY(word(doc, "technique", &words->technique));
 	KMS_TRY(doc_get_object(doc, "zeroization", &part));
-	KMS_TRY(doc_get_text(part, "call", &words->zeroization_call));
-	KMS_TRY(doc_get_text(part, "standard", &words->zeroization_standard));
+	KMS_TRY(word(part, "call", &words->zeroization_call));
+	KMS_TRY(word(part, "standard", &words->zeroization_standard));
 	KMS_TRY(end(part, 2));
 	KMS_TRY(doc_get_object(doc, "validation", &part));
-	KMS_TRY(doc_get_text(part, "status", &words->validation));
+	KMS_TRY(word(part, "status", &words->validation));
 	KMS_TRY(end(part, 1));
 	KMS_TRY(doc_get_text(doc, "statement", &words->statement));
 	KMS_TRY(doc_get_array(doc, "not_claimed", &words->not_claimed));
@@ -405,10 +386,12 @@ static kms_err read_lists(struct doc *doc, struct certificate *c)
 static kms_err read_all(struct doc *doc, struct certificate *c)
 {
 	enum { MEMBERS = 36 };
+	struct doc *media;
 	KMS_TRY(read_head(doc, c));
 	KMS_TRY(read_parties(doc, c));
 	KMS_TRY(read_scope(doc, c));
-	KMS_TRY(read_media(doc, c));
+	KMS_TRY(doc_get_object(doc, "media", &media));
+	KMS_TRY(certificate_read_media(media, &c->dataset_count));
 	KMS_TRY(read_beside(doc, c));
 	KMS_TRY(read_words(doc, &c->words));
 	KMS_TRY(read_course(doc, c));
@@ -425,31 +408,45 @@ static kms_err check_canonical(struct kms_bytes json, const struct doc *doc)
 	return kms_bytes_equal(json, kms_buf_bytes(&again)) ? KMS_OK : KMS_ERR(FORMAT);
 }
 
-kms_err certificate_read(
-	struct kms_bytes json, struct certificate **ret_certificate, char **ret_what)
+/* The member that the first problem is about, of a stranger's document: in plain ASCII. */
+static void member_of(const struct doc *doc, char ret_member[CERTIFICATE_MEMBER_MAX])
+{
+	const char *problem = doc_problem(doc);
+	const char *end = strstr(problem, ": ");
+	size_t len = end == NULL ? 0 : (size_t)(end - problem);
+	len = len < CERTIFICATE_MEMBER_MAX ? len : CERTIFICATE_MEMBER_MAX - 1;
+	for (size_t i = 0; i < len; i++) {
+		ret_member[i] = problem[i] > ' ' && problem[i] < 0x7f ? problem[i] : '?';
+	}
+	ret_member[len] = '\0';
+}
+
+kms_err certificate_read(struct kms_bytes json, struct certificate **ret_certificate,
+	struct why *ret_why, char ret_member[CERTIFICATE_MEMBER_MAX])
 {
 	KMS_AUTO(certificate) c = calloc(1, sizeof(*c));
+	struct why why = WHY("it is no JSON object", "JSON オブジェクトではない");
 	if (c == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
+	ret_member[0] = '\0';
 	kms_err err = doc_parse(json, LIMIT_BUNDLE_BYTES, &c->doc);
 	if (kms_is_ok(err)) {
+		why = WHY("a member is missing, unknown, or not of its form",
+			"項目が欠けているか、未知か、形式が異なる");
 		err = read_all(c->doc, c);
+		member_of(c->doc, ret_member);
 	}
-	const char *problem = c->doc == NULL ? "no JSON object" : doc_problem(c->doc);
 	if (kms_is_ok(err)) {
+		why = WHY("it is not in RFC 8785 form", "RFC 8785 の形式ではない");
 		err = check_canonical(json, c->doc);
-		problem = "not in RFC 8785 form";
 	}
 	if (kms_is_ok(err)) {
 		*ret_certificate = kms_take(&c);
 		return KMS_OK;
 	}
-	if (kms_is(err, KMS_CODE_NO_MEMORY)) {
-		return err;
-	}
-	KMS_TRY(kms_text(ret_what, "%s", problem[0] != '\0' ? problem : "a member is not right"));
-	return KMS_ERR(FORMAT);
+	*ret_why = why;
+	return kms_is(err, KMS_CODE_NO_MEMORY) ? err : KMS_ERR(FORMAT);
 }
 
 const struct cert_key *certificate_key(

@@ -309,6 +309,20 @@ const struct evidence_result *evidence_result(
 	return NULL;
 }
 
+const struct proven *evidence_wipe(
+	const struct evidence *evidence, const struct kms_id *erasure, const struct kms_id *token)
+{
+	for (size_t i = 0; i < evidence->count; i++) {
+		const struct proven *entry = evidence->entries[i];
+		if (entry->read && entry->change.type == MODEL_CHANGE_ERASE_WIPE &&
+			kms_id_equal(&entry->change.u.erase_done.erasure, erasure) &&
+			kms_id_equal(&entry->change.u.erase_done.token, token)) {
+			return entry;
+		}
+	}
+	return NULL;
+}
+
 bool evidence_erases(
 	const struct format_erase *erase, const struct kms_id *token, const struct kms_id *kek)
 {

@@ -17,9 +17,11 @@
 enum { NAME_MAX_BYTES = sizeof(((struct model_file *)NULL)->name) - 1, DEPTH_MAX = 4 };
 
 struct reading {
+	const char *path;
 	struct folder *folder;
 	size_t cap, bytes;
 	char **ret_what;
+	struct why *ret_why;
 };
 
 void folder_free(struct folder **folder)
@@ -67,11 +69,37 @@ bool folder_name_allowed(struct kms_bytes name)
 	}
 }
 
-static kms_err refuse(
-	const struct reading *reading, kms_err err, const char *name, const char *what)
+/* What lies in the folder may have a name of any bytes: it is shown in ASCII. */
+static kms_err refuse(const struct reading *reading, kms_err err, const char *name, struct why why)
 {
-	KMS_TRY(kms_text(reading->ret_what, "%s: %s", name, what));
+	char *text = NULL;
+	KMS_TRY(kms_text(&text, "%s", name));
+	bool given = name == reading->path && kms_is_ok(model_text_check(text, strlen(text)));
+	for (char *at = text; !given && *at != '\0'; at++) {
+		*at = *at >= ' ' && *at < 0x7f ? *at : '?';
+	}
+	*reading->ret_what = text;
+	*reading->ret_why = why;
 	return err;
+}
+
+static struct why why_errno(int code)
+{
+	switch (code) {
+	case ENOENT:
+		return WHY("it is not there", "存在しない");
+	case ENOTDIR:
+		return WHY("it is no folder", "フォルダーではない");
+	case EACCES:
+	case EPERM:
+		return WHY("you may not read it", "読み取りが許可されていない");
+	case ENXIO:
+		return WHY("it is a socket or a device", "ソケットまたは装置である");
+	case ELOOP:
+		return WHY("it is a link", "リンクである");
+	default:
+		return WHY("it cannot be read", "読み取れない");
+	}
 }
 
 /* Takes the descriptor. */
@@ -84,7 +112,8 @@ static kms_err read_file(struct reading *reading, int fd, const char *name, size
 		bytes == NULL ? KMS_ERR(NO_MEMORY) : kms_fd_read_full(fd, bytes, size + 1, &len);
 	(void)close(fd);
 	if (kms_is_ok(err) && len != size) {
-		err = refuse(reading, KMS_ERR(IO), name, "changes while it is read");
+		err = refuse(reading, KMS_ERR(IO), name,
+			WHY("it changes while it is read", "読み取り中に変化した"));
 	}
 	if (!kms_is_ok(err)) {
 		free(bytes);
@@ -104,7 +133,8 @@ static kms_err add_file(struct reading *reading, int fd, const char *name, off_t
 	if (folder->count == LIMIT_BUNDLE_FILES + 1 || size < 0 ||
 		(size_t)size > LIMIT_BUNDLE_BYTES + LIMIT_MANIFEST_BYTES - reading->bytes) {
 		(void)close(fd);
-		return refuse(reading, KMS_ERR(TOO_LARGE), name, "more than a bundle may hold");
+		return refuse(reading, KMS_ERR(TOO_LARGE), name,
+			WHY("it is more than a bundle may hold", "証明書一式の上限を超える"));
 	}
 	if (folder->count == reading->cap) {
 		size_t cap = reading->cap == 0 ? 64 : reading->cap * 2;
@@ -128,17 +158,19 @@ static kms_err read_item(struct reading *reading, int folder_fd, const char *ite
 	struct stat status;
 	int len = snprintf(name, sizeof(name), "%s%s", prefix, item);
 	if (len < 0 || (size_t)len >= sizeof(name) || !folder_name_allowed(kms_bytes_str(name))) {
-		return refuse(reading, KMS_ERR(FORMAT), item, "no name that a bundle may hold");
+		return refuse(reading, KMS_ERR(FORMAT), item,
+			WHY("it is no name that a bundle may hold", "使えないファイル名である"));
 	}
 	/* O_NONBLOCK: opening a FIFO must not wait. */
 	int fd = openat(folder_fd, item, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &status) != 0) {
-		bool link = errno == ELOOP;
+		int code = errno;
 		if (fd >= 0) {
 			(void)close(fd);
 		}
-		return link ? refuse(reading, KMS_ERR(FORMAT), name, "a link")
-			    : refuse(reading, KMS_ERR(IO), name, strerror(errno));
+		return refuse(reading,
+			code == ELOOP || code == ENXIO ? KMS_ERR(FORMAT) : KMS_ERR(IO), name,
+			why_errno(code));
 	}
 	if (S_ISREG(status.st_mode)) {
 		return add_file(reading, fd, name, status.st_size);
@@ -146,8 +178,8 @@ static kms_err read_item(struct reading *reading, int folder_fd, const char *ite
 	if (!S_ISDIR(status.st_mode) || depth == DEPTH_MAX) {
 		(void)close(fd);
 		return refuse(reading, KMS_ERR(FORMAT), name,
-			"neither a file nor a folder of a "
-			"bundle");
+			WHY("it is neither a file nor a folder of a bundle",
+				"証明書一式のファイルでもフォルダーでもない"));
 	}
 	/* The slash may be one byte too much: then no file in it has an allowed name either. */
 	char inner[NAME_MAX_BYTES + 2];
@@ -164,14 +196,20 @@ static kms_err read_folder(struct reading *reading, int fd, const char *prefix, 
 		return KMS_ERR(IO);
 	}
 	kms_err err = KMS_OK;
+	bool empty = true;
 	for (const struct dirent *item = readdir(dir); item != NULL && kms_is_ok(err);
 		item = readdir(dir)) {
 		if (strcmp(item->d_name, ".") != 0 && strcmp(item->d_name, "..") != 0) {
+			empty = false;
 			err = read_item(reading, dirfd(dir), item->d_name, prefix, depth);
 		}
 	}
 	(void)closedir(dir);
-	return err;
+	/* Nothing lists it; and so there are no more folders than files, times their depth. */
+	return empty && prefix[0] != '\0'
+		       ? refuse(reading, KMS_ERR(FORMAT), prefix,
+				 WHY("it is an empty folder", "空のフォルダーである"))
+		       : err;
 }
 
 static int compare(const void *a, const void *b)
@@ -179,18 +217,20 @@ static int compare(const void *a, const void *b)
 	return strcmp(((const struct model_file *)a)->name, ((const struct model_file *)b)->name);
 }
 
-kms_err folder_read(const char *path, struct folder **ret_folder, char **ret_what)
+kms_err folder_read(
+	const char *path, struct folder **ret_folder, char **ret_what, struct why *ret_why)
 {
 	KMS_AUTO(folder) folder = calloc(1, sizeof(*folder));
-	struct reading reading = {.folder = folder, .ret_what = ret_what};
+	struct reading reading = {
+		.path = path, .folder = folder, .ret_what = ret_what, .ret_why = ret_why};
 	if (folder == NULL) {
 		return KMS_ERR(NO_MEMORY);
 	}
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		bool absent = errno == ENOENT || errno == ENOTDIR;
-		return refuse(
-			&reading, absent ? KMS_ERR(NOT_FOUND) : KMS_ERR(IO), path, strerror(errno));
+		return refuse(&reading, absent ? KMS_ERR(NOT_FOUND) : KMS_ERR(IO), path,
+			why_errno(errno));
 	}
 	KMS_TRY(read_folder(&reading, fd, "", 1));
 	if (folder->count > 0) {

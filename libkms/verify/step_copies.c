@@ -45,13 +45,13 @@ static void check_versions(struct bundle *bundle, const struct cert_key *key)
 			      version_is_signed(evidence->erase, &key->id, birth->version);
 		if (kms_id_equal(&birth->key, &key->id) &&
 			wanted != certificate_key_has(key, birth->version)) {
-			step_fail(bundle, 6,
-				"key %s: version %u was made at entry %llu, and the certificate %s "
-				"it",
-				"鍵 %s：版 %u は記録 %llu "
-				"番で生成されたが、証明書の記載が異なる（%s）",
-				text, birth->version, (ull)birth->entry->seq,
-				wanted ? "leaves out" : "adds");
+			step_fail_why(bundle, 6,
+				wanted ? WHY("the certificate leaves it out",
+						 "証明書に載っていない")
+				       : WHY("the certificate adds it", "証明書に余分に載っている"),
+				"key %s: version %u was made at entry %llu",
+				"鍵 %s：版 %u は記録 %llu 番で生成された", text, birth->version,
+				(ull)birth->entry->seq);
 		}
 	}
 }
@@ -195,40 +195,6 @@ static void check_destroyed(struct bundle *bundle, const struct cert_key *key)
 	}
 }
 
-/* ---- what the tokens counted: a copy that the chain hides shows here ---- */
-
-static uint32_t born_before(const struct evidence *evidence, const struct evidence_result *result)
-{
-	uint32_t count = 0;
-	for (size_t i = 0; i < evidence->birth_count; i++) {
-		const struct evidence_birth *birth = &evidence->births[i];
-		count += kms_id_equal(&birth->key, &result->key) &&
-			 kms_id_equal(&birth->birth->token, &result->token) &&
-			 birth->entry->seq < result->entry->seq;
-	}
-	return count;
-}
-
-static void check_counts(struct bundle *bundle)
-{
-	const struct evidence *evidence = bundle->evidence;
-	char kek[KMS_ID_TEXT];
-	for (size_t i = 0; i < evidence->result_count; i++) {
-		const struct evidence_result *result = &evidence->results[i];
-		uint32_t born = born_before(evidence, result);
-		if (result->read && certificate_key(bundle->certificate, &result->key) != NULL &&
-			result->absence.u.absence.born != born) {
-			step_fail(bundle, 6,
-				"KEK %s: its token counts %u KEKs that this key ever had there, "
-				"the "
-				"ledger %u",
-				"KEK %s：この鍵の KEK の総数がトークンでは %u、台帳では %u",
-				kms_id_text(&result->kek, kek), result->absence.u.absence.born,
-				born);
-		}
-	}
-}
-
 /* ---- wipes ---- */
 
 static uint32_t copies_in(const struct certificate *c, const struct kms_id *token)
@@ -257,7 +223,7 @@ static void check_wiped(struct bundle *bundle, const struct proven *entry)
 		step_fail(bundle, 6,
 			"token %s destroyed %u KEKs before it was wiped, and the certificate names "
 			"%u",
-			"トークン %s は消去前に %u 個の KEK を破壊したが、証明書の記載は %u 個",
+			"トークン %s は初期化前に %u 個の KEK を破棄したが、証明書の記載は %u 個",
 			text, statement.u.wipe.destroyed, copies);
 	} else if (statement.u.wipe.destroyed > copies) {
 		/* Keys that ended before are none of the signed bytes. */
@@ -290,7 +256,7 @@ static void check_wipes(struct bundle *bundle)
 	}
 	if (!same) {
 		step_fail(bundle, 6, "the certificate's wipes are not those of the signed bytes",
-			"証明書のトークン消去が署名対象と異なる");
+			"証明書のトークン初期化が署名対象と異なる");
 	}
 	for (size_t i = 0; i < c->wipe_count; i++) {
 		const struct proven *entry = wipe_entry(bundle, &c->wipes[i]);
@@ -298,7 +264,7 @@ static void check_wipes(struct bundle *bundle)
 			check_wiped(bundle, entry);
 		} else if (c->wipes[i].done) {
 			step_fail(bundle, 6, "token %s: entry %llu is not its wipe",
-				"トークン %s：記録 %llu 番は消去の記録ではない",
+				"トークン %s：記録 %llu 番は初期化の記録ではない",
 				kms_id_text(&c->wipes[i].token, text), (ull)c->wipes[i].seq);
 		}
 	}
@@ -319,12 +285,49 @@ static bool is_closed(const struct bundle *bundle)
 	return closed && (!c->leases.has_last_end || c->leases.last_end <= c->leases.seen);
 }
 
+/* Only a token that is wiped says how many KEKs it held in all. */
+static void note_unwiped(struct bundle *bundle)
+{
+	const struct certificate *c = bundle->certificate;
+	for (size_t i = 0; c->scope == MODEL_ERASE_TENANT && i < c->module_count; i++) {
+		bool wiped = false;
+		char text[KMS_ID_TEXT];
+		for (size_t j = 0; j < c->wipe_count; j++) {
+			wiped = wiped || kms_id_equal(&c->wipes[j].token, &c->modules[i].token);
+		}
+		if (!wiped) {
+			bundle_note(bundle,
+				"that these are all the keys of the tenant: token %s is not wiped, "
+				"and may hold others",
+				"テナントの鍵がこれで全てであること：トークン %s "
+				"は初期化の対象ではなく、他の鍵を持つ可能性がある",
+				kms_id_text(&c->modules[i].token, text));
+		}
+	}
+}
+
+/* What is said to be left is no fault, and no pass either. */
+static void check_open(struct bundle *bundle)
+{
+	const struct certificate *c = bundle->certificate;
+	size_t open = 0;
+	for (size_t i = 0; i < c->copy_count; i++) {
+		open += c->copies[i].removed ? 0 : 1;
+	}
+	if (open > 0) {
+		step_not_shown(bundle, 6,
+			"%zu of %zu copies are not removed yet, and the certificate says so",
+			"複製 %zu 個（全 %zu 個中）は未除去であり、証明書もそう述べている", open,
+			c->copy_count);
+	}
+}
+
 kms_err step_copies(struct bundle *bundle)
 {
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 6,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_keys(bundle);
@@ -332,14 +335,19 @@ kms_err step_copies(struct bundle *bundle)
 	for (size_t i = 0; i < bundle->certificate->key_count; i++) {
 		check_destroyed(bundle, &bundle->certificate->keys[i]);
 	}
-	check_counts(bundle);
+	copies_check_counts(bundle);
 	check_wipes(bundle);
 	KMS_TRY(step_leases(bundle));
+	check_open(bundle);
+	note_unwiped(bundle);
 	if (bundle->certificate->final != is_closed(bundle)) {
-		step_fail(bundle, 6, "the certificate says %s, and the evidence gives %s",
-			"証明書は %s と述べるが、証拠が示すのは %s",
-			bundle->certificate->final ? "final" : "provisional",
-			is_closed(bundle) ? "final" : "provisional");
+		step_fail_why(bundle, 6,
+			bundle->certificate->final
+				? WHY("the certificate says final, and the evidence provisional",
+					  "証明書は確定と述べるが、証拠が示すのは暫定")
+				: WHY("the certificate says provisional, and the evidence final",
+					  "証明書は暫定と述べるが、証拠が示すのは確定"),
+			"the status is wrong", "状態が正しくない");
 	}
 	return KMS_OK;
 }

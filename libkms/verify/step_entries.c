@@ -8,29 +8,31 @@ typedef unsigned long long ull;
 
 /* ---- one entry is in the ledger ---- */
 
-/* What is wrong with its proof; NULL: nothing. */
-static const char *wrong_proof(const struct bundle *bundle, const struct proven *entry)
+/* What is wrong with its proof. */
+static struct why wrong_proof(const struct bundle *bundle, const struct proven *entry)
 {
 	uint64_t index;
 	struct tlog_proof proof;
 	struct kms_bytes note;
 	if (entry->proof == NULL) {
-		return "it has no proof";
+		return WHY("it has no proof", "証明がない");
 	}
 	if (!kms_is_ok(
 		    tlog_proof_parse(kms_buf_bytes(&entry->proof->bytes), &index, &proof, &note))) {
-		return "its proof does not parse";
+		return WHY("its proof is not of that form", "証明の形式が正しくない");
 	}
 	if (!kms_bytes_equal(note, kms_buf_bytes(&bundle->checkpoint_file->bytes))) {
-		return "its proof is under another checkpoint";
+		return WHY("its proof is under another checkpoint",
+			"別のチェックポイントの証明である");
 	}
 	if (index != entry->seq) {
-		return "its proof is of another index";
+		return WHY("its proof is of another index", "別の番号の証明である");
 	}
 	return kms_is_ok(tlog_check_inclusion(&entry->leaf, index, bundle->checkpoint.size, &proof,
 		       &bundle->checkpoint.root))
-		       ? NULL
-		       : "its proof does not lead to the checkpoint's root";
+		       ? WHY_NOT
+		       : WHY("its proof does not lead to the checkpoint's root",
+				 "証明がチェックポイントの根に至らない");
 }
 
 static void check_proven(struct bundle *bundle, int step, const struct proven *entry)
@@ -48,10 +50,10 @@ static void check_proven(struct bundle *bundle, int step, const struct proven *e
 		step_fail(bundle, step, "%s is of the log %s", "%s は台帳 %s のもの", name,
 			entry->head.log);
 	}
-	const char *wrong = bundle->has_checkpoint ? wrong_proof(bundle, entry) : NULL;
-	if (wrong != NULL) {
-		step_fail(bundle, step, "%s: %s", "%s：台帳にあることの証明が正しくない（%s）",
-			name, wrong);
+	struct why wrong = bundle->has_checkpoint ? wrong_proof(bundle, entry) : WHY_NOT;
+	if (wrong.en != NULL) {
+		step_fail_why(bundle, step, wrong, "%s is not shown to be in the ledger",
+			"%s：台帳にあることが示されない", name);
 	}
 }
 
@@ -108,8 +110,11 @@ kms_err step_issue(struct bundle *bundle)
 	const struct proven *issue = bundle->evidence->issue;
 	without_checkpoint(bundle, 3);
 	if (bundle->certificate == NULL) {
-		step_fail(bundle, 3, "certificate.json is not a certificate: %s",
-			"certificate.json は証明書ではない：%s", bundle->certificate_problem);
+		const char *member = bundle->certificate_member;
+		step_fail_why(bundle, 3, bundle->certificate_problem,
+			"certificate.json is not a certificate%s%s",
+			"certificate.json は証明書ではない%s%s", member[0] == '\0' ? "" : ", ",
+			member);
 	}
 	if (issue == NULL) {
 		step_fail(bundle, 3, "there is no cert-entry.json", "cert-entry.json がない");
@@ -284,7 +289,7 @@ static void check_against_certificate(struct bundle *bundle)
 	}
 	if (bundle->evidence->request == NULL) {
 		step_fail(bundle, 4, "the request of this erasure is not in the bundle",
-			"この消去の申請の記録がない");
+			"この消去の請求の記録がない");
 	}
 }
 

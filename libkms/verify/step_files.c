@@ -183,9 +183,9 @@ kms_err step_manifest(struct bundle *bundle)
 	} else if (kms_is(err, KMS_CODE_NO_MEMORY)) {
 		return err;
 	} else if (!kms_is_ok(err)) {
-		step_fail(bundle, 1,
-			"the manifest is not a note of kmsd-bundle/1 with one signature: %s",
-			"目録が kmsd-bundle/1 の署名一つの注記ではない：%s", kms_err_text(err));
+		step_fail_why(bundle, 1, why_of(err),
+			"the manifest is not a note of kmsd-bundle/1 with one signature",
+			"目録が kmsd-bundle/1 の署名一つの注記ではない");
 	}
 	return KMS_OK;
 }
@@ -241,8 +241,8 @@ kms_err step_checkpoint(struct bundle *bundle)
 		step_fail(bundle, 2, "the checkpoint is not signed by a pinned key of the ledger",
 			"チェックポイントは固定した台帳の鍵で署名されていない");
 	} else if (!kms_is_ok(err)) {
-		step_fail(bundle, 2, "the checkpoint is not a checkpoint: %s",
-			"チェックポイントの形式ではない：%s", kms_err_text(err));
+		step_fail_why(bundle, 2, why_of(err), "the checkpoint is not a checkpoint",
+			"チェックポイントの形式ではない");
 	} else if (strcmp(checkpoint.origin, bundle->trust->origin) != 0) {
 		step_fail(bundle, 2, "the checkpoint is of the log %s, and %s is pinned",
 			"チェックポイントは台帳 %s のもので、固定した台帳は %s", checkpoint.origin,

@@ -135,6 +135,13 @@ static void check_counts(struct bundle *bundle, uint64_t shown)
 static void note_rest(struct bundle *bundle, uint64_t shown)
 {
 	const struct cert_leases *leases = &bundle->certificate->leases;
+	char end[KMS_TIME_TEXT];
+	if (leases->has_last_end && leases->last_end > leases->seen) {
+		step_not_shown(bundle, 6,
+			"a data key is on lease until %s, and the certificate says so",
+			"データ鍵の貸出しが %s まで続き、証明書もそう述べている",
+			kms_time_text(leases->last_end, end));
+	}
 	if (leases->returned > shown) {
 		bundle_note(bundle,
 			"the receipts for %llu of %llu data keys that were given back: they are in "

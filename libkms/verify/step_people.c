@@ -18,13 +18,13 @@ static kms_err check_issuer(struct bundle *bundle, const struct crypto_cert *cer
 	KMS_TRY(crypto_cert_has_purpose(cert, CRYPTO_PURPOSE_STORAGE, &storage));
 	if (storage) {
 		step_fail(bundle, 7, "the requester's certificate is that of a storage system",
-			"申請者の証明書はストレージ装置のもの");
+			"請求者の証明書はストレージ装置のもの");
 	}
 	if (bundle->trust->tenant_ca == NULL) {
 		bundle_note(bundle,
 			"that the requester's certificate is of the tenant's CA: the trust file "
 			"does not pin it",
-			"申請者の証明書がテナントの認証局のものであること：信頼ファイルにない");
+			"請求者の証明書がテナントの認証局のものであること：信頼ファイルにない");
 		return KMS_OK;
 	}
 	kms_err err = crypto_cert_check(
@@ -33,7 +33,7 @@ static kms_err check_issuer(struct bundle *bundle, const struct crypto_cert *cer
 		step_fail(bundle, 7,
 			"the requester's certificate was not valid under the pinned CA at the "
 			"request",
-			"申請者の証明書は申請の時点で固定した認証局の有効な証明書ではない");
+			"請求者の証明書は請求の時点で固定した認証局の有効な証明書ではない");
 		return KMS_OK;
 	}
 	return err;
@@ -53,6 +53,17 @@ static const struct cert_person *person_of(
 	return NULL;
 }
 
+static struct why role_words(const char *role)
+{
+	static const struct why words[] = {{"requester", "請求者"}, {"approver", "承認者"},
+		{"executor", "実行者"}, {"verifier", "検証者"}};
+	size_t i = 0;
+	while (i < 3 && strcmp(words[i].en, role) != 0) {
+		i++;
+	}
+	return words[i];
+}
+
 /* The certificate's row for somebody; spki NULL: any. */
 static void check_person(struct bundle *bundle, const char *role, const struct kms_id *id,
 	const struct kms_hash *spki)
@@ -60,8 +71,9 @@ static void check_person(struct bundle *bundle, const char *role, const struct k
 	const struct cert_person *person = person_of(bundle->certificate, role, id);
 	if (person == NULL ||
 		(spki != NULL && (!person->has_spki || !kms_hash_equal(&person->spki, spki)))) {
-		step_fail(bundle, 7, "the certificate names another %s, or with another key",
-			"証明書の %s またはその鍵が記録と異なる", role);
+		step_fail_why(bundle, 7, role_words(role),
+			"the certificate names another person, or with another key",
+			"証明書の人またはその鍵が記録と異なる");
 	}
 }
 
@@ -73,7 +85,7 @@ static kms_err check_requester(struct bundle *bundle, struct kms_hash *ret_spki)
 	kms_err err =
 		crypto_cert_parse_der(kms_buf_bytes(&change->u.erase_request.certificate), &cert);
 	if (!kms_is_ok(err)) {
-		step_fail(bundle, 7, "the request holds no certificate", "申請に証明書がない");
+		step_fail(bundle, 7, "the request holds no certificate", "請求に証明書がない");
 		return kms_is(err, KMS_CODE_NO_MEMORY) ? err : KMS_OK;
 	}
 	KMS_TRY(crypto_cert_spki(cert, &spki));
@@ -82,11 +94,11 @@ static kms_err check_requester(struct bundle *bundle, struct kms_hash *ret_spki)
 		    change->u.erase_request.signature))) {
 		step_fail(bundle, 7,
 			"the requester's signature is not by the certificate in the request",
-			"申請者の署名は申請の証明書によるものではない");
+			"請求者の署名は請求の証明書によるものではない");
 	}
 	if (!kms_id_equal(&change->actor, &bundle->evidence->erase->requester)) {
 		step_fail(bundle, 7, "somebody else than the requester of the signed bytes sent it",
-			"署名対象の申請者とは別の者が申請した");
+			"署名対象の請求者とは別の者が請求した");
 	}
 	check_person(bundle, "requester", &bundle->evidence->erase->requester, ret_spki);
 	return check_issuer(bundle, cert);
@@ -100,7 +112,7 @@ struct approvals {
 	const struct model_signed *rows[LIMIT_APPROVALS]; /* all of them */
 };
 
-static const char *wrong_approval(const struct bundle *bundle, const struct model_signed *by,
+static struct why wrong_approval(const struct bundle *bundle, const struct model_signed *by,
 	const struct kms_hash *requester_spki)
 {
 	const struct evidence *evidence = bundle->evidence;
@@ -109,34 +121,36 @@ static const char *wrong_approval(const struct bundle *bundle, const struct mode
 	if (kms_id_equal(&by->principal, &evidence->erase->requester) ||
 		!kms_is_ok(crypto_sha256_one(spki, &hash)) ||
 		kms_hash_equal(&hash, requester_spki)) {
-		return "it is the requester's";
+		return WHY("it is the requester's", "請求者自身のもの");
 	}
 	if (bundle->trust->approvals_needed > 0) {
 		const struct trust_approver *pinned = trust_approver(bundle->trust, &by->principal);
 		if (pinned == NULL) {
-			return "this approver is not pinned";
+			return WHY("this approver is not pinned", "この承認者は固定されていない");
 		}
 		if (!kms_bytes_equal(spki, kms_buf_bytes(&pinned->spki))) {
-			return "another key than this approver's pinned one";
+			return WHY("another key than this approver's pinned one",
+				"この承認者の固定した鍵と異なる");
 		}
 	}
 	return kms_is_ok(crypto_verify_raw(spki, evidence->erase_bytes, by->signature))
-		       ? NULL
-		       : "its signature is not over these bytes";
+		       ? WHY_NOT
+		       : WHY("its signature is not over these bytes",
+				 "署名がこの対象のものではない");
 }
 
-static const char *seen_before(const struct approvals *approvals, const struct model_signed *by)
+static struct why seen_before(const struct approvals *approvals, const struct model_signed *by)
 {
 	for (size_t i = 0; i < approvals->all; i++) {
 		const struct model_signed *other = approvals->rows[i];
 		if (kms_id_equal(&other->principal, &by->principal)) {
-			return "this approver stands there twice";
+			return WHY("this approver stands there twice", "同じ承認者が重複している");
 		}
 		if (kms_bytes_equal(kms_buf_bytes(&other->spki), kms_buf_bytes(&by->spki))) {
-			return "another approver has the same key";
+			return WHY("another approver has the same key", "別の承認者と同じ鍵である");
 		}
 	}
-	return NULL;
+	return WHY_NOT;
 }
 
 static kms_err check_approval(struct bundle *bundle, const struct proven *entry,
@@ -144,15 +158,15 @@ static kms_err check_approval(struct bundle *bundle, const struct proven *entry,
 {
 	const struct model_signed *by = &entry->change.u.erase_signed.by;
 	struct kms_hash spki;
-	const char *wrong = approvals->all == LIMIT_APPROVALS
-				    ? "there are too many"
-				    : wrong_approval(bundle, by, requester_spki);
-	wrong = wrong != NULL ? wrong : seen_before(approvals, by);
-	if (wrong != NULL) {
+	struct why wrong = approvals->all == LIMIT_APPROVALS
+				   ? WHY("there are too many", "数が上限を超える")
+				   : wrong_approval(bundle, by, requester_spki);
+	wrong = wrong.en != NULL ? wrong : seen_before(approvals, by);
+	if (wrong.en != NULL) {
 		char id[KMS_ID_TEXT];
-		step_fail(bundle, 7, "the approval of %s at entry %llu does not count: %s",
-			"%s の承認（記録 %llu 番）は無効（%s）", kms_id_text(&by->principal, id),
-			(ull)entry->seq, wrong);
+		step_fail_why(bundle, 7, wrong, "the approval of %s at entry %llu does not count",
+			"%s の承認（記録 %llu 番）は無効", kms_id_text(&by->principal, id),
+			(ull)entry->seq);
 	} else {
 		approvals->count++;
 	}
@@ -245,6 +259,21 @@ static size_t count_role(const struct certificate *c, const char *role)
 	return count;
 }
 
+/* Requester, approvers, executor, verifiers, validator: in that order, and no other role. */
+static bool in_order(const struct certificate *c)
+{
+	static const char *const roles[] = {
+		"requester", "approver", "executor", "verifier", "validator"};
+	enum { ROLES = sizeof(roles) / sizeof(roles[0]) };
+	size_t role = 0;
+	for (size_t i = 0; i < c->person_count; i++) {
+		while (role < ROLES && strcmp(roles[role], c->persons[i].role) != 0) {
+			role++;
+		}
+	}
+	return role < ROLES;
+}
+
 static kms_err check_verifiers(struct bundle *bundle)
 {
 	const struct certificate *c = bundle->certificate;
@@ -295,6 +324,10 @@ static kms_err check_persons(struct bundle *bundle, const struct approvals *appr
 		step_fail(bundle, 7, "the certificate names more or fewer people than the entries",
 			"証明書の人数が記録と合わない");
 	}
+	if (!in_order(c)) {
+		step_fail(bundle, 7, "the certificate's people are not in their order",
+			"証明書の人の順序が正しくない");
+	}
 	const struct cert_person *validator = person_of(c, "validator", NULL);
 	if (validator == NULL || validator->has_spki) {
 		step_fail(bundle, 7, "the certificate names a validator, and nobody validated it",
@@ -314,7 +347,7 @@ kms_err step_people(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 7,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	KMS_TRY(check_requester(bundle, &requester_spki));

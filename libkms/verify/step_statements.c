@@ -98,38 +98,59 @@ static bool both_about(const struct bundle *bundle, const struct evidence_result
 	       kms_hash_equal(&destroyed->erase, &absent->erase);
 }
 
-/* What a good destruction looks like; NULL: like this. */
-static const char *wrong_destroy(const struct format_destroy *destroy)
+/* A good destruction looks like this. */
+static struct why wrong_destroy(const struct format_destroy *destroy)
 {
 	if (destroy->rv != 0) {
-		return "C_DestroyObject failed";
+		return WHY("C_DestroyObject failed", "C_DestroyObject が失敗した");
 	}
 	if (destroy->canary_after) {
-		return "the test ciphertext still opened afterwards";
+		return WHY("the test ciphertext still opened afterwards",
+			"試験用の暗号文が破棄後も復号できた");
 	}
 	if (destroy->found && !destroy->canary_before) {
-		return "the test ciphertext was not seen to open before";
+		return WHY("the test ciphertext was not seen to open before",
+			"試験用の暗号文が破棄前に復号できたことが示されない");
 	}
-	return NULL;
+	return WHY_NOT;
 }
 
-static const char *wrong_result(const struct bundle *bundle, const struct trust_token *token,
+static struct why wrong_result(const struct bundle *bundle, const struct trust_token *token,
 	const struct evidence_result *result, const struct format_erase_kek *kek)
 {
 	if (!result->read) {
-		return "its entry holds no destroy and absence statement";
+		return WHY("its entry holds no destroy and absence statement",
+			"記録に破棄と不在の署名がない");
 	}
 	if (!both_about(bundle, result, kek)) {
-		return "its statements are about another KEK, commitment, erasure or signed bytes";
+		return WHY("its statements are about another KEK, commitment, erasure or signed "
+			   "bytes",
+			"署名が別の KEK、コミットメント、消去または署名対象についてのもの");
 	}
 	if (!is_word_of(token, &result->entry->change.u.erase_done.statement) ||
 		!is_word_of(token, &result->entry->change.u.erase_done.absence)) {
-		return "its statements are not the word of that token";
+		return WHY("its statements are not the word of that token",
+			"署名がそのトークンのものではない");
 	}
 	if (result->absence.u.absence.matched != 0) {
-		return "the search after it still found it";
+		return WHY("the search after it still found it", "破棄後の探索でまだ見つかった");
 	}
 	return wrong_destroy(&result->destroy.u.destroy);
+}
+
+/* Good all the same: what was there when it began is gone, and a search says so. */
+static void note_interrupted(
+	struct bundle *bundle, const struct evidence_result *result, const struct name *name)
+{
+	if (result->read && !result->destroy.u.destroy.found) {
+		bundle_note(bundle,
+			"that a test ciphertext of KEK %s in token %s opened before and not after: "
+			"an interrupted destruction had removed the KEK",
+			"KEK %s（トークン "
+			"%s）の試験用の暗号文が破棄の前に復号でき、後に復号できない"
+			"こと：中断された破棄が KEK を既に除去していた",
+			name->kek, name->token);
+	}
 }
 
 static void check_result(
@@ -141,19 +162,20 @@ static void check_result(
 		evidence_result(bundle->evidence, &kek->token, &kek->kek);
 	struct name name = name_of(&kek->token, &kek->kek);
 	if (result != NULL) {
-		const char *wrong = wrong_result(bundle, token, result, kek);
-		if (wrong != NULL) {
-			step_fail(bundle, 5, "KEK %s in token %s: %s",
-				"KEK %s（トークン %s）：破壊が示されていない（%s）", name.kek,
-				name.token, wrong);
+		note_interrupted(bundle, result, &name);
+		struct why wrong = wrong_result(bundle, token, result, kek);
+		if (wrong.en != NULL) {
+			step_fail_why(bundle, 5, wrong, "KEK %s in token %s",
+				"KEK %s（トークン %s）：破棄が示されていない", name.kek,
+				name.token);
 		}
 	} else if (c->final || (copy != NULL && copy->removed)) {
 		step_fail(bundle, 5, "KEK %s in token %s: no destroy and absence statements",
-			"KEK %s（トークン %s）：破壊と不在の署名がない", name.kek, name.token);
+			"KEK %s（トークン %s）：破棄と不在の署名がない", name.kek, name.token);
 	} else {
 		step_not_shown(bundle, 5,
 			"KEK %s in token %s is not destroyed yet, and the certificate says so",
-			"KEK %s（トークン %s）は未破壊であり、証明書もそう述べている", name.kek,
+			"KEK %s（トークン %s）は未破棄であり、証明書もそう述べている", name.kek,
 			name.token);
 	}
 }
@@ -210,43 +232,31 @@ static void check_earlier(struct bundle *bundle)
 
 /* ---- wipes ---- */
 
-static const struct proven *wipe_of(const struct bundle *bundle, const struct kms_id *token)
-{
-	for (size_t i = 0; i < bundle->evidence->count; i++) {
-		const struct proven *entry = bundle->evidence->entries[i];
-		if (entry->read && entry->change.type == MODEL_CHANGE_ERASE_WIPE &&
-			kms_id_equal(&entry->change.u.erase_done.erasure,
-				&bundle->certificate->erasure) &&
-			kms_id_equal(&entry->change.u.erase_done.token, token)) {
-			return entry;
-		}
-	}
-	return NULL;
-}
-
-static const char *wrong_wipe(
+static struct why wrong_wipe(
 	const struct bundle *bundle, const struct trust_token *token, const struct kms_buf *bytes)
 {
 	struct format_statement statement;
 	struct kms_bytes part, signature;
 	if (token == NULL) {
-		return "it is not pinned";
+		return WHY("it is not pinned", "固定されていない");
 	}
 	if (!kms_is_ok(
 		    format_statement_read(kms_buf_bytes(bytes), &statement, &part, &signature)) ||
 		statement.type != FORMAT_STATEMENT_WIPE) {
-		return "its entry holds no wipe statement";
+		return WHY("its entry holds no wipe statement", "記録に初期化の署名がない");
 	}
 	const struct format_wipe *wipe = &statement.u.wipe;
 	if (!says_who(bundle, &statement, &token->id) ||
 		!kms_id_equal(&wipe->erasure, &bundle->certificate->erasure) ||
 		!kms_hash_equal(&wipe->erase, &bundle->evidence->erase_hash)) {
-		return "its statement is about another token, erasure or other signed bytes";
+		return WHY("its statement is about another token, erasure or other signed bytes",
+			"署名が別のトークン、消去手続または署名対象についてのもの");
 	}
 	if (!is_word_of(token, bytes)) {
-		return "its statement is not its word";
+		return WHY("its statement is not its word", "署名がそのトークンのものではない");
 	}
-	return wipe->initialised ? NULL : "it was not initialised anew";
+	return wipe->initialised ? WHY_NOT
+				 : WHY("it was not initialised anew", "初期化されていない");
 }
 
 static void check_wipes(struct bundle *bundle)
@@ -254,7 +264,8 @@ static void check_wipes(struct bundle *bundle)
 	const struct certificate *c = bundle->certificate;
 	const struct format_erase *erase = bundle->evidence->erase;
 	for (uint32_t i = 0; i < erase->wipe_count; i++) {
-		const struct proven *entry = wipe_of(bundle, &erase->wipes[i]);
+		const struct proven *entry =
+			evidence_wipe(bundle->evidence, &c->erasure, &erase->wipes[i]);
 		bool claimed = c->final;
 		char token[KMS_ID_TEXT];
 		(void)kms_id_text(&erase->wipes[i], token);
@@ -262,18 +273,18 @@ static void check_wipes(struct bundle *bundle)
 			claimed = claimed || (kms_id_equal(&c->wipes[j].token, &erase->wipes[i]) &&
 						     c->wipes[j].done);
 		}
-		const char *wrong =
+		struct why wrong =
 			entry == NULL
-				? "no wipe statement"
+				? WHY("no wipe statement", "初期化の署名がない")
 				: wrong_wipe(bundle, trust_find(bundle->trust, &erase->wipes[i]),
 					  &entry->change.u.erase_done.statement);
-		if (wrong != NULL && (entry != NULL || claimed)) {
-			step_fail(bundle, 5, "wipe of token %s: %s",
-				"トークン %s の消去が示されていない（%s）", token, wrong);
-		} else if (wrong != NULL) {
+		if (wrong.en != NULL && (entry != NULL || claimed)) {
+			step_fail_why(bundle, 5, wrong, "wipe of token %s",
+				"トークン %s の初期化が示されていない", token);
+		} else if (wrong.en != NULL) {
 			step_not_shown(bundle, 5,
 				"token %s is not wiped yet, and the certificate says so",
-				"トークン %s は未消去であり、証明書もそう述べている", token);
+				"トークン %s は未初期化であり、証明書もそう述べている", token);
 		}
 	}
 }
@@ -294,39 +305,6 @@ static void check_same(struct bundle *bundle)
 		step_fail(bundle, 5,
 			"the certificate names another tenant, scope or plan than the signed bytes",
 			"証明書のテナント、範囲または計画が署名対象と異なる");
-	}
-}
-
-static const struct cert_module *module_of(const struct certificate *c, const struct kms_id *token)
-{
-	for (size_t i = 0; i < c->module_count; i++) {
-		if (kms_id_equal(&c->modules[i].token, token)) {
-			return &c->modules[i];
-		}
-	}
-	return NULL;
-}
-
-static void check_serials(struct bundle *bundle)
-{
-	const struct certificate *c = bundle->certificate;
-	char text[KMS_ID_TEXT];
-	for (size_t i = 0; i < c->module_count; i++) {
-		const struct trust_token *token = trust_find(bundle->trust, &c->modules[i].token);
-		(void)kms_id_text(&c->modules[i].token, text);
-		if (token != NULL && strcmp(token->serial, c->modules[i].serial) != 0) {
-			step_fail(bundle, 5, "token %s has the serial number %s, and %s is pinned",
-				"トークン %s の製造番号は %s、固定した番号は %s", text,
-				c->modules[i].serial, token->serial);
-		}
-	}
-	for (size_t i = 0; i < c->copy_count; i++) {
-		const struct kms_id *token = &c->copies[i].kek.token;
-		if (module_of(c, token) == NULL) {
-			step_fail(bundle, 5, "token %s has a copy and is not among the modules",
-				"トークン %s は複製を持つが装置の一覧にない",
-				kms_id_text(token, text));
-		}
 	}
 }
 
@@ -360,14 +338,14 @@ kms_err step_statements(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 5,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_same(bundle);
 	check_signed(bundle);
 	check_earlier(bundle);
 	check_wipes(bundle);
-	check_serials(bundle);
 	check_sums(bundle);
+	statements_check_rest(bundle);
 	return KMS_OK;
 }

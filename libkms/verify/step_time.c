@@ -30,8 +30,9 @@ kms_err step_newer(struct bundle *bundle)
 /* ---- 9: order ---- */
 
 enum rank { RANK_REQUEST, RANK_APPROVE, RANK_INTENT, RANK_RESULT, RANK_WIPE, RANK_FINAL, RANKS };
-static const char *const rank_texts[RANKS] = {
-	"request", "approval", "intent", "result", "wipe", "final entry"};
+static const struct why rank_words[RANKS] = {{"the request", "請求"}, {"an approval", "承認"},
+	{"the intent", "実行の意図"}, {"a result", "結果"}, {"a wipe", "トークンの初期化"},
+	{"the final entry", "終了の記録"}};
 
 static bool rank_of(const struct bundle *bundle, const struct proven *entry, enum rank *ret_rank)
 {
@@ -86,9 +87,9 @@ static void check_order(struct bundle *bundle)
 		}
 		bool follows = last == NULL ? rank == RANK_REQUEST : may_follow(last_rank, rank);
 		if (!follows || (rank > RANK_INTENT && !intended)) {
-			step_fail(bundle, 9, "the %s at entry %llu comes before its time",
-				"%s（記録 %llu 番）の順序が正しくない", rank_texts[rank],
-				(ull)entry->seq);
+			step_fail_why(bundle, 9, rank_words[rank],
+				"entry %llu does not stand where it may",
+				"記録 %llu 番の順序が正しくない", (ull)entry->seq);
 		}
 		intended = intended || rank == RANK_INTENT;
 		last = entry;
@@ -99,6 +100,24 @@ static void check_order(struct bundle *bundle)
 		step_fail(bundle, 9, "the certificate was issued at entry %llu, before entry %llu",
 			"証明書の発行は記録 %llu 番で、記録 %llu 番より前である", (ull)issue->seq,
 			(ull)last->seq);
+	}
+}
+
+/* Whoever signed that a KEK dies could know of it only when it was born. */
+static void check_births(struct bundle *bundle)
+{
+	const struct evidence *evidence = bundle->evidence;
+	for (uint32_t i = 0; i < evidence->erase->kek_count; i++) {
+		const struct format_erase_kek *kek = &evidence->erase->keks[i];
+		const struct evidence_birth *birth =
+			evidence_birth(evidence, &kek->token, &kek->kek);
+		char text[KMS_ID_TEXT];
+		if (birth != NULL && birth->entry->seq > evidence->request->seq) {
+			step_fail(bundle, 9,
+				"KEK %s was born at entry %llu, after the request that names it",
+				"KEK %s の生成（記録 %llu 番）が、それを対象とする請求より後である",
+				kms_id_text(&kek->kek, text), (ull)birth->entry->seq);
+		}
 	}
 }
 
@@ -154,23 +173,35 @@ static bool was_begun(
 	return false;
 }
 
-static void check_time(struct bundle *bundle, const char *what, uint64_t seq,
+static void check_time(struct bundle *bundle, struct why what, uint64_t seq,
 	const struct kms_id *token, int64_t unix_ms)
 {
 	struct window window = window_of(bundle);
 	char at[KMS_TIME_TEXT];
 	(void)kms_time_text(unix_ms, at);
 	if (unix_ms < window.from_ms) {
-		step_fail(bundle, 9, "the %s of entry %llu is of %s, before the window was over",
-			"%s（記録 %llu 番）の時刻 %s は待機期間の終了前である", what, (ull)seq, at);
+		step_fail_why(bundle, 9, what, "entry %llu is of %s, before the window was over",
+			"記録 %llu 番の時刻 %s は待機期間の終了前である", (ull)seq, at);
 	} else if (!inside(&window, unix_ms) && !was_begun(bundle, &window, token)) {
+		step_fail_why(bundle, 9, what,
+			"entry %llu is of %s, when the approvals had expired and no other token "
+			"had begun",
+			"記録 %llu 番の時刻 %s は承認の期限後であり、他のトークンも始めていない",
+			(ull)seq, at);
+	}
+}
+
+/* Both by the clock of the same token, which made it long before. */
+static void check_age(struct bundle *bundle, const struct evidence_result *result)
+{
+	const struct evidence_birth *birth =
+		evidence_birth(bundle->evidence, &result->token, &result->kek);
+	char text[KMS_ID_TEXT];
+	if (birth != NULL && birth->read && birth->statement.unix_ms > result->destroy.unix_ms) {
 		step_fail(bundle, 9,
-			"the %s of entry %llu is of %s, when the approvals had expired and no "
-			"other "
-			"token had begun",
-			"%s（記録 %llu 番）の時刻 %s "
-			"は承認の期限後であり、他のトークンも始めていない",
-			what, (ull)seq, at);
+			"KEK %s was destroyed before its birth, by the clock of its own token",
+			"KEK %s の破棄が、同じトークンの時計で生成より前である",
+			kms_id_text(&result->kek, text));
 	}
 }
 
@@ -183,13 +214,14 @@ static void check_result_times(struct bundle *bundle)
 			!kms_id_equal(&result->erasure, &bundle->certificate->erasure)) {
 			continue;
 		}
-		check_time(bundle, "destruction", result->entry->seq, &result->token,
+		check_time(bundle, WHY("a destruction", "破棄"), result->entry->seq, &result->token,
 			result->destroy.unix_ms);
+		check_age(bundle, result);
 		if (result->absence.unix_ms < result->destroy.unix_ms) {
 			step_fail(bundle, 9,
 				"entry %llu: the search for it was before its "
 				"destruction",
-				"記録 %llu 番：不在の確認が破壊より前である",
+				"記録 %llu 番：不在の確認が破棄より前である",
 				(ull)result->entry->seq);
 		}
 	}
@@ -207,7 +239,8 @@ static void check_wipe_times(struct bundle *bundle)
 			kms_is_ok(format_statement_read(
 				kms_buf_bytes(&entry->change.u.erase_done.statement), &statement,
 				&part, &signature))) {
-			check_time(bundle, "wipe", entry->seq, &statement.token, statement.unix_ms);
+			check_time(bundle, WHY("a wipe", "トークンの初期化"), entry->seq,
+				&statement.token, statement.unix_ms);
 		}
 	}
 }
@@ -233,7 +266,7 @@ static void check_certificate_times(struct bundle *bundle)
 	}
 	if (c->requested != evidence->request->head.unix_ms) {
 		step_fail(bundle, 9, "the certificate was requested at another time than its entry",
-			"証明書の申請時刻が記録と異なる");
+			"証明書の請求時刻が記録と異なる");
 	}
 	if (c->has_executed != (last != NULL) ||
 		(last != NULL && c->executed != last->head.unix_ms)) {
@@ -247,10 +280,11 @@ kms_err step_order(struct bundle *bundle)
 	if (bundle->certificate == NULL || bundle->evidence->erase == NULL) {
 		step_not_shown(bundle, 9,
 			"without certificate and request there is nothing to show",
-			"証明書と申請がないため、示すものがない");
+			"証明書と請求がないため、示すものがない");
 		return KMS_OK;
 	}
 	check_order(bundle);
+	check_births(bundle);
 	check_intent(bundle);
 	check_result_times(bundle);
 	check_wipe_times(bundle);

@@ -56,6 +56,12 @@ static kms_err read_token(struct doc *item, struct trust_token *token)
 	return doc_end(item);
 }
 
+/* Each token once: else the order would say which of its keys counts. */
+static kms_err check_other(const struct trust *trust, const struct trust_token *token)
+{
+	return trust_find(trust, &token->id) == NULL ? KMS_OK : KMS_ERR(EXISTS);
+}
+
 static kms_err read_tokens(struct doc *doc, struct trust *trust)
 {
 	struct doc *list;
@@ -71,6 +77,7 @@ static kms_err read_tokens(struct doc *doc, struct trust *trust)
 		struct doc *item;
 		KMS_TRY(doc_item_object(list, i, &item));
 		KMS_TRY(read_token(item, &trust->tokens[i]));
+		KMS_TRY(check_other(trust, &trust->tokens[i]));
 		trust->token_count = i + 1;
 	}
 	return KMS_OK;
@@ -100,13 +107,17 @@ static kms_err read_approver(struct doc *item, struct trust *trust)
 	struct trust_approver *approver = &trust->approvers[trust->approver_count];
 	KMS_TRY(doc_get_id(item, "id", &approver->id));
 	KMS_TRY(doc_get_text(item, "key", &text));
-	for (size_t i = 0; i < trust->approver_count; i++) {
-		if (kms_id_equal(&trust->approvers[i].id, &approver->id)) {
+	KMS_TRY(read_approver_key(text, &approver->spki));
+	trust->approver_count++;
+	/* Each of them once, by id and by key: two ids of one key are one person. */
+	for (size_t i = 0; i + 1 < trust->approver_count; i++) {
+		const struct trust_approver *other = &trust->approvers[i];
+		if (kms_id_equal(&other->id, &approver->id) ||
+			kms_bytes_equal(
+				kms_buf_bytes(&other->spki), kms_buf_bytes(&approver->spki))) {
 			return KMS_ERR(EXISTS);
 		}
 	}
-	KMS_TRY(read_approver_key(text, &approver->spki));
-	trust->approver_count++;
 	return doc_end(item);
 }
 
@@ -185,9 +196,10 @@ kms_err trust_read(const char *path, struct trust **ret_trust)
 		err = read_trust(doc, trust);
 	}
 	if (!kms_is_ok(err)) {
+		const char *problem = doc == NULL ? "" : doc_problem(doc);
 		kms_log(KMS_LOG_ERROR,
-			"%s is not a trust file: %s %s; make one with `kms init trust`", path,
-			kms_err_text(err), doc == NULL ? "" : doc_problem(doc));
+			"%s is not a trust file: %s%s%s; make one with `kms init trust`", path,
+			kms_err_text(err), problem[0] == '\0' ? "" : ": ", problem);
 		return kms_is(err, KMS_CODE_NO_MEMORY) ? err : KMS_ERR(CONFIG);
 	}
 	*ret_trust = kms_take(&trust);

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import time
@@ -10,6 +11,8 @@ import unittest
 
 import house
 
+RESULTS = {"pass": "pass", "FAIL": "fail", "not shown": "not shown",
+           "合格": "pass", "不合格": "fail", "未提示": "not shown"}
 CONTEXT = ("--context", "purpose=archive")
 KEY_STATE = ERASED = 6  # exit codes of kms(1)
 AGAIN = 8
@@ -86,12 +89,50 @@ class Contract(house.Case):
         result = subprocess.run(words, cwd="/", env=house.ENVIRONMENT, capture_output=True, text=True)
         return result.returncode, json.loads(result.stdout)
 
+    def read_by_people(self, folder, language):
+        """What kms verify prints, its exit code, and the result of each step."""
+        words = [house.KMS, "verify", folder, "--trust", self.house.dir / f"{self.prefix}trust.json",
+                 "--lang", language]
+        result = subprocess.run(words, env=house.ENVIRONMENT, capture_output=True, text=True)
+        steps = re.findall(r"^ +(\d+)  .*: (.*)$", result.stdout, re.MULTILINE)
+        return result.returncode, result.stdout, [RESULTS[word] for _, word in steps]
+
+    def check_reading(self, folder):
+        """Text says what JSON says, in both languages, and Japanese is Japanese."""
+        code, report = self.verify_bundle(folder)
+        for language in ("en", "ja"):
+            text_code, text, results = self.read_by_people(folder, language)
+            self.assertEqual(text_code, code)
+            self.assertEqual(results, [step["result"] for step in report["steps"]])
+            if language == "ja":
+                self.assertNotRegex(text, r"\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b")
+        return code
+
     def entries(self, kind):
         found = self.house.lines(self.who("auditor-1"), "ledger", "show", "--from", "0", "--limit", "100000")
         return [entry for entry in found if entry.get("type") == kind]
 
 
 class Story(Contract):
+    def check_strange_bundles(self, good):
+        """Each is read to its end, with the exit code that kms(1) has for it."""
+        def copy(name):
+            return shutil.copytree(good, self.house.folder / name)
+        changed = copy("changed")
+        (changed / "VERIFY.txt").write_text("do nothing\n")
+        stranger = copy("stranger")
+        (stranger / "\x1b[31m\u202egpj").touch()
+        crowded = copy("crowded")
+        for i in range(5000):
+            (crowded / f"more-{i}").touch()
+        empty = self.house.folder / "empty"
+        empty.mkdir()
+        for folder, code in ((changed, 5), (stranger, 5), (crowded, 5), (empty, 5), (good / "checkpoint", 4),
+                             (good / "absent", 4)):
+            self.assertEqual(self.check_reading(folder), code, folder)
+        _, text, _ = self.read_by_people(stranger, "en")
+        self.assertFalse({"\x1b", "\u202e"} & set(text), text)
+
     def test_key_is_erased_certified_and_verified(self):
         key, dataset, sealed = self.make_archive()
         plan = self.kms("custodian-1", "erase", "plan", "--key", key).stdout
@@ -118,6 +159,8 @@ class Story(Contract):
         self.assertIn(json.loads((folder / "certificate.json").read_text())["id"], text)
         code, report = self.verify_bundle(folder)
         self.assertEqual(code, 0, json.dumps(report, indent=1))
+        self.assertEqual(self.check_reading(folder), 0)
+        self.check_strange_bundles(folder)
         self.assertEqual(report["claim_level"], "recorded")
         self.assertEqual(report["status"], "final")
         self.house.verify()
@@ -187,6 +230,7 @@ class TwoTokens(Contract):
         self.house.stop("city-2")
         self.assertEqual(self.execute(erasure, check=False)["state"], "executing")
         self.assertEqual(self.verify_bundle(self.certificate(erasure))[1]["status"], "provisional")
+        self.assertEqual(self.check_reading(self.certificate(erasure)), 6)
         self.house.start("city-2")
         self.eventually(lambda: self.assertEqual(self.state(erasure), "done"), 60)
         self.refuse_decrypt(dataset, sealed, ERASED)

@@ -14,10 +14,12 @@ static const struct kms_id zero;
 static void certificate(struct kms_bytes input)
 {
 	KMS_AUTO(certificate) read = NULL;
-	KMS_AUTO_FREE char *what = NULL;
-	kms_err err = certificate_read(input, &read, &what);
+	struct why why = WHY_NOT;
+	char member[CERTIFICATE_MEMBER_MAX];
+	kms_err err = certificate_read(input, &read, &why, member);
 	if (!kms_is_ok(err)) {
-		KMS_ASSERT(kms_is(err, KMS_CODE_FORMAT) && what != NULL && read == NULL);
+		KMS_ASSERT(kms_is(err, KMS_CODE_FORMAT) && why.en != NULL && read == NULL);
+		KMS_ASSERT(kms_is_ok(model_text_check(member, sizeof(member) - 1)));
 		return;
 	}
 	/* What was read is what stands there: it can be written back. */

@@ -280,10 +280,10 @@ static inline void set_scope(const struct world *world, struct doc *doc)
 	doc_set_text(scope, "plaintext_before", "unknown");
 	doc_add_text(doc_set_array(scope, "excluded"), "much");
 	struct doc *media = doc_set_object(doc, "media");
-	struct kms_hash rows = hash_of(0x77);
+	struct kms_hash rows = {{0}};
+	KMS_AUTO_BUF json = {0};
 	struct kms_id id = id_of(ID_DATASET), key = id_of(ID_KEY_0);
 	doc_set_int(media, "count", 1);
-	doc_set_hash(media, "hash", &rows);
 	struct doc *row = doc_add_object(doc_set_array(media, "rows"));
 	doc_set_id(row, "id", &id);
 	doc_set_id(row, "key", &key);
@@ -292,6 +292,10 @@ static inline void set_scope(const struct world *world, struct doc *doc)
 	doc_set_text(row, "site", "Osaka");
 	doc_set_text(row, "country", "JP");
 	doc_set_int(row, "encrypted_since", 0);
+	ck_ok(doc_write(row, &json));
+	const struct kms_bytes parts[] = {KMS_BYTES_OF(rows.b), kms_buf_bytes(&json)};
+	ck_ok(crypto_sha256(parts, 2, &rows));
+	doc_set_hash(media, "hash", &rows);
 }
 
 static inline void set_words(const struct world *world, struct doc *doc)

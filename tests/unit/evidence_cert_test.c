@@ -437,7 +437,9 @@ START_TEST(no_text_becomes_html)
 		ck_assert_ptr_null(strstr(html, "https://"));
 		ck_assert_ptr_nonnull(strstr(
 			html, "LTO&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;9"));
-		ck_assert_ptr_nonnull(strstr(html, "&lt;i&gt;M&amp;1&lt;/i&gt;"));
+		/* On a line of its own: a table of all that a token is would be cut at the edge. */
+		ck_assert_ptr_nonnull(
+			strstr(html, "</th><td>&lt;i&gt;M&amp;1&lt;/i&gt;</td></tr>"));
 		ck_assert_ptr_nonnull(strstr(html, i == 0 ? "lang=\"en\"" : "lang=\"ja\""));
 		ck_assert_ptr_nonnull(strstr(html, "size:A4"));
 		ck_assert_ptr_nonnull(strstr(html, "</html>"));

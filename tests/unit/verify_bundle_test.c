@@ -303,6 +303,27 @@ static const struct {
 	{"too deep", "mkdir -p %s/a/b/c/d/e", KMS_CODE_FORMAT},
 	{"too much", "truncate -s 7M %s/VERIFY.txt", KMS_CODE_TOO_LARGE},
 	{"too many", "cd %s; seq -f more-%%g 5000 | xargs touch", KMS_CODE_TOO_LARGE},
+	{"an empty folder", "mkdir %s/more", KMS_CODE_FORMAT},
+	{"an empty folder below", "mkdir %s/entries/more", KMS_CODE_FORMAT},
+	{"a socket",
+		"cd %s; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"more\")'",
+		KMS_CODE_FORMAT},
+	{"a device", "mknod %s/more c 1 5 2>/dev/null || mkfifo %1$s/more", KMS_CODE_FORMAT},
+	{"a dangling link", "ln -s nowhere %s/more", KMS_CODE_FORMAT},
+	{"a link to itself", "ln -s more %s/more", KMS_CODE_FORMAT},
+	{"a name of control characters", "cd %s; touch \"$(printf '\\033[31mred')\"",
+		KMS_CODE_FORMAT},
+	{"a name that is not UTF-8", "cd %s; touch \"$(printf '\\377\\376')\"", KMS_CODE_FORMAT},
+	{"a name from right to left", "cd %s; touch \"$(printf '\\342\\200\\256gpj')\"",
+		KMS_CODE_FORMAT},
+	{"a name of a line", "cd %s; touch \"$(printf 'a\\nb')\"", KMS_CODE_FORMAT},
+	{"a name of dots", "touch %s/...", KMS_CODE_INTEGRITY},
+	{"a manifest that is a folder", "cd %s; rm manifest; mkdir manifest; touch manifest/a",
+		KMS_CODE_FORMAT},
+	{"entries that are a file", "cd %s; rm -r entries; touch entries", KMS_CODE_INTEGRITY},
+	{"another case", "cd %s; mv manifest Manifest", KMS_CODE_FORMAT},
+	{"an empty manifest", "truncate -s 0 %s/manifest", KMS_CODE_INTEGRITY},
+	{"a sparse terabyte", "truncate -s 1T %s/VERIFY.txt", KMS_CODE_TOO_LARGE},
 	{"one file more", "touch %s/more", KMS_CODE_INTEGRITY},
 	{"one file more below", "touch %s/entries/more", KMS_CODE_INTEGRITY},
 };
@@ -337,6 +358,8 @@ START_TEST(strange_folders)
 	(void)snprintf(text, sizeof(text), "%s", reason_of(json, 1, &result));
 	ck_assert_str_eq(result, "fail");
 	ck_assert_uint_gt(strlen(text), 0);
+	ck_ok(model_text_check(text, sizeof(text)));
+	ck_assert_ptr_null(strstr(text, "\u202e"));
 	bundle_shell("rm -rf %s %s/moved", folder, bundle_keys);
 }
 END_TEST
@@ -413,6 +436,62 @@ static void t_twice(struct doc *trust)
 	struct kms_id id = id_of(ID_APPROVER_0);
 	doc_set_id(approver(trust, 1), "id", &id);
 }
+static void t_same_key(struct doc *trust)
+{
+	doc_set_bytes(approver(trust, 1), "key", kms_buf_bytes(&signer_spkis[SIGNER_APPROVER_0]));
+}
+static void t_same_key_as_vkey(struct doc *trust)
+{
+	KMS_AUTO_FREE char *vkey = NULL;
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_APPROVER_0], &vkey));
+	doc_set_text(approver(trust, 1), "key", vkey);
+}
+static void t_loose_base64(struct doc *trust)
+{
+	/* A bit in the last digit that belongs to no byte, or a padding too much. */
+	KMS_AUTO_FREE char *text = NULL;
+	KMS_AUTO_FREE char *loose = NULL;
+	ck_ok(kms_base64_text(kms_buf_bytes(&signer_spkis[SIGNER_APPROVER_1]), &text));
+	char *end = strchr(text, '=');
+	if (end != NULL) {
+		end[-1]++;
+	}
+	ck_ok(kms_text(&loose, end == NULL ? "%s=" : "%s", text));
+	doc_set_text(approver(trust, 1), "key", loose);
+}
+static void t_unknown(struct doc *trust)
+{
+	doc_set_text(trust, "note", "mine");
+}
+static void t_version(struct doc *trust)
+{
+	doc_set_text(trust, "v", "kmsd-trust/2");
+}
+static void t_no_ledger_key(struct doc *trust)
+{
+	(void)doc_set_array(trust, "ledger_keys");
+}
+static void t_many_ledger_keys(struct doc *trust)
+{
+	KMS_AUTO_FREE char *vkey = NULL;
+	struct doc *list = doc_set_array(trust, "ledger_keys");
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &vkey));
+	for (int i = 0; i < 9; i++) {
+		doc_add_text(list, vkey);
+	}
+}
+static void t_negative(struct doc *trust)
+{
+	struct doc *approvals = NULL;
+	ck_ok(doc_get_object(trust, "approvals", &approvals));
+	doc_set_int(approvals, "needed", -1);
+}
+static void t_2_to_32(struct doc *trust)
+{
+	struct doc *approvals = NULL;
+	ck_ok(doc_get_object(trust, "approvals", &approvals));
+	doc_set_int(approvals, "needed", 4294967298); /* 2 as 32 bits have it */
+}
 static void t_no_key(struct doc *trust)
 {
 	doc_set_text(approver(trust, 1), "key", "AAAA");
@@ -436,6 +515,18 @@ static void t_class(struct doc *trust)
 {
 	doc_set_text(token_row(trust), "class", "good");
 }
+static struct doc *second_token(struct doc *trust)
+{
+	struct doc *list = NULL, *row = NULL;
+	ck_ok(doc_get_array(trust, "tokens", &list));
+	ck_ok(doc_item_object(list, 1, &row));
+	return row;
+}
+static void t_token_twice(struct doc *trust)
+{
+	struct kms_id id = token_id(0);
+	doc_set_id(second_token(trust), "id", &id);
+}
 static void t_serial(struct doc *trust)
 {
 	doc_set_text(token_row(trust), "serial",
@@ -446,8 +537,10 @@ static void t_manifest(struct doc *trust)
 	doc_set_text(trust, "manifest_key", "manifest");
 }
 
-static void (*const mistakes[])(struct doc *trust) = {
-	t_zero, t_too_many, t_twice, t_no_key, t_member, t_no_ca, t_class, t_serial, t_manifest};
+static void (*const mistakes[])(struct doc *trust) = {t_zero, t_too_many, t_negative, t_2_to_32,
+	t_twice, t_same_key, t_same_key_as_vkey, t_loose_base64, t_unknown, t_version,
+	t_no_ledger_key, t_many_ledger_keys, t_token_twice, t_no_key, t_member, t_no_ca, t_class,
+	t_serial, t_manifest};
 enum { MISTAKES = sizeof(mistakes) / sizeof(mistakes[0]) };
 
 START_TEST(trust_files_that_are_wrong)
@@ -459,6 +552,22 @@ START_TEST(trust_files_that_are_wrong)
 	trust_write(trust_path, trust);
 	ck_assert(kms_is(kms_verify_bundle(trust_path, folder, &json), KMS_CODE_CONFIG));
 	ck_assert_ptr_null(json);
+}
+END_TEST
+
+static const char *const no_trust[] = {"", "[]", "{}", "null", "{\"v\":\"kmsd-trust/1\"}",
+	"{\"v\":\"kmsd-trust/1\",\"v\":\"kmsd-trust/1\"}", "\xff"};
+enum { NO_TRUST = sizeof(no_trust) / sizeof(no_trust[0]) };
+
+START_TEST(files_that_are_no_trust_file)
+{
+	char *json = NULL;
+	lay_out();
+	ck_ok(kms_file_write(trust_path, kms_bytes_str(no_trust[_i]), 0600));
+	ck_assert(kms_is(kms_verify_bundle(trust_path, folder, &json), KMS_CODE_CONFIG));
+	ck_assert_ptr_null(json);
+	ck_assert(kms_is(kms_verify_bundle(folder, folder, &json), KMS_CODE_CONFIG));
+	ck_assert(kms_is(kms_verify_bundle("/dev/zero", folder, &json), KMS_CODE_CONFIG));
 }
 END_TEST
 
@@ -501,6 +610,7 @@ int main(void)
 	tcase_add_test(tcase, one_signature_line);
 	tcase_add_loop_test(tcase, strange_folders, 0, STRANGE);
 	tcase_add_loop_test(tcase, trust_files_that_are_wrong, 0, MISTAKES);
+	tcase_add_loop_test(tcase, files_that_are_no_trust_file, 0, NO_TRUST);
 	tcase_add_test(tcase, an_approvers_vkey);
 	tcase_add_test(tcase, files_count_without_a_manifest_key);
 	tcase_add_loop_test(tcase, what_is_not_pinned, 0, sizeof(pins) / sizeof(pins[0]));
