@@ -160,6 +160,7 @@ static void make_log_open(void)
 	change.actor = (struct kms_id){{0}};
 	memcpy(change.u.log_open.origin, "kms.example/kmsd/1", 19);
 	memcpy(change.u.log_open.ledger_vkey, "kms.example/kmsd/1+00000000+AAAA", 33);
+	memcpy(change.u.log_open.ledger_vkey_ed25519, "kms.example/kmsd/1+11111111+AQAA", 33);
 	change.u.log_open.system_token = token_of(SYSTEM, (struct kms_id){{0}});
 	change.u.log_open.principal_count = 1;
 	change.u.log_open.principals = zeroed(1, sizeof(struct model_principal));
