@@ -500,8 +500,11 @@ static void save_script(void)
 	char *at = steps;
 	KMS_AUTO_WRITER script = kms_writer_grow(LIMIT_BUNDLE_BYTES);
 	struct kms_bytes bytes;
-	kms_write_format(&script, "set -u\ncd '%s/bundle'\nLOG='%s'\nMANIFEST='%s'\n", folder,
-		log_pen.text, manifest_pen.text);
+	char *ed25519 KMS_AUTO_FREE = NULL;
+	const struct tlog_vkey second = ed25519_vkey(ORIGIN, LOG_SEED);
+	OK(tlog_vkey_text(&second, &ed25519));
+	kms_write_format(&script, "set -u\ncd '%s/bundle'\nLOG='%s'\nED25519='%s'\nMANIFEST='%s'\n",
+		folder, log_pen.text, log_has_ed25519 ? ed25519 : "", manifest_pen.text);
 	kms_write_format(&script, "STATEMENTS=('%s' '%s')\n", log_pen.text, token_pen.text);
 	for (char *line = strsep(&at, "\n"); line != NULL; line = strsep(&at, "\n")) {
 		bool command = strncmp(line, "    ", 4) == 0 && strstr(line, "kms verify") == NULL;
@@ -567,6 +570,7 @@ START_TEST(the_commands_of_verify_txt_verify)
 	save_script();
 	char *good KMS_AUTO_FREE = run_script();
 	ck_assert_msg(count_of(good, "Verified OK") == 2, "%s", good); /* manifest, checkpoint */
+	ck_assert_msg(count_of(good, "Signature Verified Successfully") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "files OK") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "no other file") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "\n1\n") == 1, "%s", good); /* the certificate's hash */
@@ -584,11 +588,28 @@ START_TEST(the_commands_of_verify_txt_verify)
 	change_file("extra", "touch extra");
 	char *bad KMS_AUTO_FREE = run_script();
 	ck_assert_msg(count_of(bad, "Verified OK") == 1, "%s", bad);
+	ck_assert_msg(count_of(bad, "Signature Verified Successfully") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "files OK") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "no other file") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "entries/10.json FAILED") == 1, "%s", bad);
 	ck_assert_msg(count_of(bad, "in the ledger") == 0, "%s", bad);
 	remove_folder();
+}
+END_TEST
+
+/* Where the ledger has one key, the commands want one signature. */
+START_TEST(verify_txt_of_a_ledger_with_one_key)
+{
+	log_has_ed25519 = false;
+	make_bundle();
+	save();
+	save_script();
+	char *good KMS_AUTO_FREE = run_script();
+	ck_assert_msg(count_of(good, "Verified OK") == 2, "%s", good);
+	ck_assert_msg(count_of(good, "Signature Verif") == 0, "%s", good);
+	ck_assert_msg(count_of(good, ".json OK") == 12, "%s", good);
+	remove_folder();
+	log_has_ed25519 = true;
 }
 END_TEST
 
@@ -613,6 +634,7 @@ int main(void)
 	tcase_add_test(tests, no_text_becomes_html);
 	tcase_add_test(tests, japanese_view_has_every_fixed_text);
 	tcase_add_test(tests, the_commands_of_verify_txt_verify);
+	tcase_add_test(tests, verify_txt_of_a_ledger_with_one_key);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
