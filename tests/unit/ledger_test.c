@@ -946,7 +946,6 @@ START_TEST(half_signed_heads_are_not_published)
 	uint64_t seq = 0, before = 0, after = 0;
 	KMS_AUTO_BUF note = {0};
 	KMS_AUTO_BUF same = {0};
-	KMS_AUTO_BUF last = {0};
 	wait_signed(1);
 	published(&before, &note);
 	sys_says = (enum says)_i;

@@ -150,7 +150,8 @@ static void append_tenant(struct ledger *ledger)
 	char ca[] = "-";
 	people[0].spki = hash_of(0x22);
 	people[1].spki = hash_of(0x23);
-	struct model_change change = {.type = MODEL_CHANGE_TENANT_ADD, .tenant = tenant};
+	static struct model_change change; /* too large for the stack of those who call this */
+	change = (struct model_change){.type = MODEL_CHANGE_TENANT_ADD, .tenant = tenant};
 	change.u.tenant_add.tenant.id = tenant;
 	change.u.tenant_add.tenant.ca_pem = ca;
 	change.u.tenant_add.principals = people;
@@ -163,7 +164,8 @@ static void append_batch(struct ledger *ledger, uint64_t boot, const struct mode
 	uint32_t count, const struct kms_hash *running)
 {
 	struct kms_hash leaves[BATCH];
-	struct model_change change = {.type = MODEL_CHANGE_USE_BATCH, .tenant = tenant};
+	static struct model_change change; /* as above */
+	change = (struct model_change){.type = MODEL_CHANGE_USE_BATCH, .tenant = tenant};
 	for (uint32_t i = 0; i < count; i++) {
 		struct kms_buf *record = &ledger->uses[ledger->count][i];
 		ck_assert(kms_is_ok(record_use_write(&uses[i], record)));
