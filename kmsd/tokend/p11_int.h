@@ -264,7 +264,7 @@ struct p11_sign_key {
 
 /* Make a key pair that only signs, read back and tested with a signature that OpenSSL verifies.
  * EXISTS when there is one with that label (1 .. P11_LABEL_MAX bytes). A token that has no such
- * keys answers INTERNAL, or CONFIG where it has weaker ones: then nothing is left in it. */
+ * keys answers INTERNAL, or CONFIG where it has weaker ones: what it made is destroyed then. */
 kms_err p11_sign_key_generate(
 	struct p11 *p11, enum p11_sign_kind kind, const char *label, struct p11_sign_key *ret_key);
 /* Find it again; a test signature shows that private key and point belong together. */
