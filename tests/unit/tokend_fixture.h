@@ -8,6 +8,7 @@
 #define TOKEND_FIXTURE_H
 
 #include "tokend_int.h"
+#include "softhsm_leak.h"
 #include "tokmsg_samples.h"
 
 #include <fcntl.h>
