@@ -254,9 +254,10 @@ struct cli_pins {
 	struct config *file; /* owns the texts */
 	bool system;
 	struct model_token token; /* the system token has no session */
-	const char *log_origin;   /* the system token's only, like the next two */
+	const char *log_origin;   /* the system token's only, like the next three */
 	const char *ledger_key;
-	const char *manifest_key; /* NULL: none */
+	const char *ledger_key_ed25519; /* NULL: none */
+	const char *manifest_key;       /* NULL: none */
 };
 /* CONFIG, with file and line. */
 kms_err cli_pins_read(const char *path, struct cli_pins **ret_pins);

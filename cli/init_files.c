@@ -112,6 +112,9 @@ kms_err cli_init_platform(struct cli *cli)
 	doc_set_text(file, "v", "kmsd-platform/1");
 	doc_set_text(file, "origin", pins->log_origin);
 	doc_set_text(file, "ledger_vkey", pins->ledger_key);
+	if (pins->ledger_key_ed25519 != NULL) {
+		doc_set_text(file, "ledger_vkey_ed25519", pins->ledger_key_ed25519);
+	}
 	cli_pins_set(doc_set_object(file, "system_token"), pins);
 	KMS_TRY(set_pem(file, "ca", ca));
 	struct doc *people = doc_set_array(file, "principals");

@@ -48,6 +48,8 @@ static kms_err read_pins(struct config *map, struct cli_pins *pins)
 	if (pins->system) {
 		KMS_TRY(config_get_text(map, "log_origin", &pins->log_origin));
 		KMS_TRY(config_get_text(map, "ledger_key", &pins->ledger_key));
+		KMS_TRY(config_get_text_or(
+			map, "ledger_key_ed25519", NULL, &pins->ledger_key_ed25519));
 		KMS_TRY(config_get_text_or(map, "manifest_key", NULL, &pins->manifest_key));
 	} else {
 		KMS_TRY(config_get_id(map, "tenant", &pins->token.tenant));

@@ -17,7 +17,11 @@ static kms_err set_log(struct doc *file, const struct cli_pins *pins, const char
 			"%s: a second system token; a trust file is about one ledger", path);
 	}
 	doc_set_text(file, "origin", pins->log_origin);
-	doc_add_text(doc_set_array(file, "ledger_keys"), pins->ledger_key);
+	struct doc *keys = doc_set_array(file, "ledger_keys");
+	doc_add_text(keys, pins->ledger_key);
+	if (pins->ledger_key_ed25519 != NULL) {
+		doc_add_text(keys, pins->ledger_key_ed25519);
+	}
 	if (pins->manifest_key != NULL) {
 		doc_set_text(file, "manifest_key", pins->manifest_key);
 	}

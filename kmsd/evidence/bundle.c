@@ -96,9 +96,11 @@ static kms_err add_proven(struct files *files, const struct facts *facts, uint64
 {
 	struct under under = {.ledger = facts->parts->ledger};
 	KMS_AUTO_FREE char *vkey = NULL;
-	KMS_AUTO_FREE char *line = NULL;
+	KMS_AUTO_FREE char *ed25519 = NULL;
+	KMS_AUTO_FREE char *lines = NULL;
 	KMS_TRY(store_setting_get(facts->parts->store, "ledger_vkey", &vkey));
-	KMS_TRY(kms_text(&line, "%s\n", vkey));
+	KMS_TRY(store_setting_get(facts->parts->store, "ledger_vkey_ed25519", &ed25519));
+	KMS_TRY(kms_text(&lines, "%s\n%s%s", vkey, ed25519, ed25519[0] != '\0' ? "\n" : ""));
 	kms_err err = ledger_covered(
 		under.ledger, cert_seq, CHECKPOINT_WAIT_MS, &under.size, &under.note);
 	if (kms_is_ok(err)) {
@@ -109,7 +111,7 @@ static kms_err add_proven(struct files *files, const struct facts *facts, uint64
 	}
 	kms_buf_free(&under.note);
 	KMS_TRY(err);
-	return add(files, "log.vkey", kms_bytes_str(line));
+	return add(files, "log.vkey", kms_bytes_str(lines));
 }
 
 /* ---- views and manifest ---- */

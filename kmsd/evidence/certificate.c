@@ -70,9 +70,15 @@ static kms_err set_issuer(const struct facts *facts, struct doc *certificate)
 {
 	struct doc *issuer = doc_set_object(certificate, "issuer");
 	KMS_AUTO_FREE char *vkey = NULL;
+	KMS_AUTO_FREE char *ed25519 = NULL;
 	KMS_TRY(store_setting_get(facts->parts->store, "ledger_vkey", &vkey));
+	KMS_TRY(store_setting_get(facts->parts->store, "ledger_vkey_ed25519", &ed25519));
 	doc_set_text(issuer, "log_origin", facts->erase->origin);
-	doc_add_text(doc_set_array(issuer, "log_vkeys"), vkey);
+	struct doc *vkeys = doc_set_array(issuer, "log_vkeys");
+	doc_add_text(vkeys, vkey);
+	if (ed25519[0] != '\0') {
+		doc_add_text(vkeys, ed25519);
+	}
 	return KMS_OK;
 }
 

@@ -51,16 +51,18 @@ static kms_err read_settings(struct book *book)
 	KMS_AUTO_FREE char *origin = NULL;
 	KMS_AUTO_FREE char *node = NULL;
 	KMS_AUTO_FREE char *vkey = NULL;
+	KMS_AUTO_FREE char *ed25519 = NULL;
 	KMS_TRY(store_setting_get(book->store, "origin", &origin));
 	KMS_TRY(store_setting_get(book->store, "node", &node));
 	KMS_TRY(store_setting_get(book->store, "ledger_vkey", &vkey));
+	KMS_TRY(store_setting_get(book->store, "ledger_vkey_ed25519", &ed25519));
 	size_t len = strlen(origin);
 	if (len >= sizeof(book->origin)) {
 		return KMS_ERR(TOO_LARGE);
 	}
 	memcpy(book->origin, origin, len + 1);
 	KMS_TRY(kms_id_parse(node, &book->node));
-	return tlog_vkey_parse(vkey, &book->vkey);
+	return tlog_log_keys_parse(vkey, ed25519, &book->log);
 }
 
 static kms_err read_tree(struct book *book)
@@ -187,6 +189,17 @@ void ledger_book_restore(struct book *book)
 
 /* ---- offline ---- */
 
+static kms_err put_settings(
+	const struct book *book, struct store_tx *tx, const struct model_change *log_open)
+{
+	char node[KMS_ID_TEXT];
+	KMS_TRY(store_setting_put(tx, "origin", log_open->u.log_open.origin));
+	KMS_TRY(store_setting_put(tx, "ledger_vkey", log_open->u.log_open.ledger_vkey));
+	KMS_TRY(store_setting_put(
+		tx, "ledger_vkey_ed25519", log_open->u.log_open.ledger_vkey_ed25519));
+	return store_setting_put(tx, "node", kms_id_text(&book->node, node));
+}
+
 static kms_err append_one(struct book *book, const struct model_change *change, bool found)
 {
 	struct store_tx *tx = NULL;
@@ -194,14 +207,7 @@ static kms_err append_one(struct book *book, const struct model_change *change, 
 	KMS_TRY(store_begin(book->store, &tx));
 	kms_err err = ledger_book_append(book, tx, change, kms_now_unix_ms(), &seq);
 	if (kms_is_ok(err) && found) {
-		char node[KMS_ID_TEXT];
-		err = store_setting_put(tx, "origin", change->u.log_open.origin);
-		if (kms_is_ok(err)) {
-			err = store_setting_put(tx, "ledger_vkey", change->u.log_open.ledger_vkey);
-		}
-		if (kms_is_ok(err)) {
-			err = store_setting_put(tx, "node", kms_id_text(&book->node, node));
-		}
+		err = put_settings(book, tx, change);
 	}
 	if (kms_is_ok(err)) {
 		err = ledger_book_seal(book, tx);
@@ -225,12 +231,16 @@ kms_err ledger_found(struct store *store, struct model_change *log_open)
 	if (book->kept.size > 0) {
 		return KMS_ERR(EXISTS);
 	}
-	KMS_TRY(tlog_vkey_parse(log_open->u.log_open.ledger_vkey, &book->vkey));
+	KMS_TRY(tlog_log_keys_parse(log_open->u.log_open.ledger_vkey,
+		log_open->u.log_open.ledger_vkey_ed25519, &book->log));
 	memcpy(book->origin, log_open->u.log_open.origin, sizeof(book->origin));
-	if (strcmp(book->vkey.name, book->origin) != 0) {
-		kms_log(KMS_LOG_ERROR, "ledger: the verifier key is of \"%s\", the log is \"%s\"",
-			book->vkey.name, book->origin);
-		return KMS_ERR(ARGUMENT);
+	for (size_t i = 0; i < book->log.count; i++) {
+		if (strcmp(book->log.keys[i].name, book->origin) != 0) {
+			kms_log(KMS_LOG_ERROR,
+				"ledger: the verifier key is of \"%s\", the log is \"%s\"",
+				book->log.keys[i].name, book->origin);
+			return KMS_ERR(ARGUMENT);
+		}
 	}
 	KMS_TRY(kms_id_random(&book->node));
 	return append_one(book, log_open, true);

@@ -18,7 +18,8 @@ struct token_set;
 struct ledger;
 
 /* Entry 0 and its head, offline, in a new store (else EXISTS); and the settings origin, node (made
- * here) and ledger_vkey. ARGUMENT when the vkey is not one of that origin. */
+ * here), ledger_vkey and ledger_vkey_ed25519 ("": none). ARGUMENT when a vkey is not one of that
+ * origin; FORMAT or UNSUPPORTED when it is none of its type. */
 kms_err ledger_found(struct store *store, struct model_change *log_open);
 /* One more change, offline (--add-tenant): no daemon, no token. */
 kms_err ledger_append_offline(struct store *store, struct model_change *change);
@@ -27,11 +28,12 @@ kms_err ledger_append_offline(struct store *store, struct model_change *change);
  * Start the sequencer. Asks the system token for its last signed head first: ROLLBACK when the
  * store is older, or is not an extension of it, or when the token's own is older than one that the
  * store has; TOKEN_DOWN when it does not answer in time. INTEGRITY when the stored tree is broken,
- * or the token's head is not signed by the pinned key; NOT_FOUND for a token that no entry added.
- * tiles is the folder where hashes and checkpoints are published as files (C2SP tlog-tiles; CONFIG
- * when kmsd cannot write there), or NULL. What is handed out is leased for lease_s. store, tokens and system live longer than the ledger.
- * Every thread of callers has come back when ledger_free is called; what was counted of denials is
- * written then.
+ * or the token's head is not signed by each pinned key (FORMAT: by others too, or in another
+ * order); NOT_FOUND for a token that no entry added. tiles is the folder where hashes and
+ * checkpoints are published as files (C2SP tlog-tiles; CONFIG when kmsd cannot write there), or
+ * NULL. What is handed out is leased for lease_s. store, tokens and system live longer than the
+ * ledger. Every thread of callers has come back when ledger_free is called; what was counted of
+ * denials is written then.
  */
 kms_err ledger_start(struct store *store, struct token_set *tokens, struct token *system,
 	const char *tiles, uint32_t lease_s, struct ledger **ret_ledger);

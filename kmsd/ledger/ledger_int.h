@@ -20,9 +20,9 @@
 struct book {
 	struct store *store;
 	char origin[256];
-	struct kms_id node; /* this installation of kmsd */
-	struct tlog_vkey vkey;
-	uint32_t lease_s; /* of what uses hand out */
+	struct kms_id node;       /* this installation of kmsd */
+	struct tlog_log_keys log; /* each signs every checkpoint */
+	uint32_t lease_s;         /* of what uses hand out */
 	/* Durable: */
 	struct tlog_edge kept;
 	struct kms_hash root;
@@ -161,7 +161,7 @@ uint64_t ledger_tiles_size(const struct tiles *tiles); /* of the newest checkpoi
 struct ledger {
 	struct store *store;
 	struct token *system;
-	struct book *book; /* the sequencer's alone, but for origin, node and vkey */
+	struct book *book; /* the sequencer's alone, but for origin, node and log */
 	struct deny_book deny;
 	size_t track_count;
 	struct track *tracks;

@@ -12,12 +12,12 @@
 
 enum { TILES_PAUSE_S = 60 };
 
-/* Open a note of the system token: signed by the pinned key, of this log. */
+/* Open a note of the system token: signed by each pinned key and nobody else, of this log. */
 static kms_err open_note(
 	const struct book *book, struct kms_bytes note, struct tlog_checkpoint *ret_checkpoint)
 {
 	struct kms_bytes text;
-	KMS_TRY(tlog_note_open(note, &book->vkey, 1, &text));
+	KMS_TRY(tlog_note_open_exact(note, TLOG_NOTE_MAX, book->log.keys, book->log.count, &text));
 	KMS_TRY(tlog_checkpoint_parse(text, ret_checkpoint));
 	return strcmp(ret_checkpoint->origin, book->origin) == 0 ? KMS_OK : KMS_ERR(PINS);
 }

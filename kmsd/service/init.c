@@ -165,6 +165,8 @@ static void fill_log_open(struct model_change *change, struct record_platform *p
 	memcpy(change->u.log_open.origin, platform->origin, sizeof(platform->origin));
 	memcpy(change->u.log_open.ledger_vkey, platform->ledger_vkey,
 		sizeof(platform->ledger_vkey));
+	memcpy(change->u.log_open.ledger_vkey_ed25519, platform->ledger_vkey_ed25519,
+		sizeof(platform->ledger_vkey_ed25519));
 	change->u.log_open.system_token = platform->system_token;
 	change->u.log_open.principal_count = platform->principal_count;
 	change->u.log_open.principals = kms_take(&platform->principals);

@@ -196,7 +196,7 @@ kms_err store_uses_put(
 kms_err store_uses_get(struct store *store, const struct kms_id *tenant, uint64_t seq,
 	struct kms_buf **ret_records, size_t *ret_count);
 
-/* Settings made at --init: origin, node id, ledger vkey. */
+/* Settings made at --init: origin, node id, the ledger's vkeys. */
 kms_err store_setting_put(struct store_tx *tx, const char *name, const char *value);
 kms_err store_setting_get(struct store *store, const char *name, char **ret_value);
 

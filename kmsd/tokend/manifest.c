@@ -37,7 +37,7 @@ static kms_err sign_line(struct tokend *tokend, struct kms_bytes text, struct km
 	if (n < 0 || (size_t)n >= sizeof(name)) {
 		return KMS_ERR(CONFIG);
 	}
-	KMS_TRY(p11_sign_key_find(tokend->p11, HEAD_MANIFEST_LABEL, &key));
+	KMS_TRY(p11_sign_key_find(tokend->p11, P11_SIGN_P256, HEAD_MANIFEST_LABEL, &key));
 	KMS_TRY(p11_sign_key_spki(&key, &spki));
 	KMS_TRY(tlog_vkey_make(name, kms_buf_bytes(&spki), &vkey));
 	KMS_TRY(p11_sign(tokend->p11, &key, text, raw));

@@ -74,16 +74,18 @@ static kms_err open_token(struct tokend *tokend, const struct p11_pins *pins)
 
 static kms_err open_parts(struct tokend *tokend)
 {
-	struct p11_pins pins;
+	struct state_pins pins;
 	KMS_TRY(state_open(tokend->owner->directory, false, &tokend->state));
-	KMS_TRY(state_pins_read(&tokend->state, &tokend->token, &pins));
+	KMS_TRY(state_pins_read(&tokend->state, &pins));
+	tokend->token = pins.token;
+	tokend->has_ed25519 = pins.has_ed25519;
 	KMS_TRY(profile_read(tokend->owner, &tokend->profile));
 	KMS_TRY(read_keys(tokend));
 	KMS_TRY(erase_wipe_read(tokend, &tokend->wiped));
 	if (tokend->wiped) {
 		kms_log(KMS_LOG_WARNING, "the token was wiped; only its statements are served");
 	} else {
-		KMS_TRY(open_token(tokend, &pins));
+		KMS_TRY(open_token(tokend, &pins.p11));
 	}
 	KMS_TRY(erasures_new(&tokend->erasures));
 	KMS_TRY(keks_open(tokend, &tokend->keks));

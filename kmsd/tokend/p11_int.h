@@ -31,7 +31,8 @@ enum {
 	P11_GCM_TAG = 16,
 	P11_GCM_MAX = 4096, /* bytes of plaintext or AAD in one call */
 	P11_POINT = 65,     /* uncompressed P-256 point: 04 || x || y */
-	P11_SIG = 64,       /* r || s */
+	P11_ED25519 = 32,   /* Ed25519 public key (RFC 8032 section 5.1.5) */
+	P11_SIG = 64,       /* r || s; Ed25519: R || S */
 	P11_LABEL_MAX = 32, /* bytes of a token's or object's label (CK_TOKEN_INFO.label) */
 	P11_PATH_MAX = 1024,
 	P11_MODULE_MAX = 64 * 1024 * 1024, /* bytes of a module's file */
@@ -250,22 +251,29 @@ kms_err p11_random(struct p11 *p11, size_t len, struct kms_secret **ret_random);
 
 /* ---- signing keys of the system token (p11_sign.c) ---- */
 
-/* An EC P-256 key pair. Plain data, as struct p11_kek. */
+/* CKM_ECDSA over P-256, or CKM_EDDSA over edwards25519 (PKCS#11 v3.0, 2.3). */
+enum p11_sign_kind { P11_SIGN_P256, P11_SIGN_ED25519 };
+/* A key pair. Plain data, as struct p11_kek. */
 struct p11_sign_key {
-	struct kms_id id; /* CKA_ID: SHA-256("kmsd/sign/1/" || label)[0..16] */
-	uint8_t point[P11_POINT];
+	enum p11_sign_kind kind;
+	struct kms_id id;         /* CKA_ID: SHA-256("kmsd/sign/1/" || label)[0..16] */
+	uint8_t point[P11_POINT]; /* of Ed25519 the first P11_ED25519 bytes */
 	unsigned long object;
 	uint64_t epoch;
 };
 
-/* Make a key pair that only signs, read back and tested with a signature. EXISTS when there is one
- * with that label (1 .. P11_LABEL_MAX bytes). */
-kms_err p11_sign_key_generate(struct p11 *p11, const char *label, struct p11_sign_key *ret_key);
+/* Make a key pair that only signs, read back and tested with a signature that OpenSSL verifies.
+ * EXISTS when there is one with that label (1 .. P11_LABEL_MAX bytes). A token that has no such
+ * keys answers INTERNAL, or CONFIG where it has weaker ones: what it made is destroyed then. */
+kms_err p11_sign_key_generate(
+	struct p11 *p11, enum p11_sign_kind kind, const char *label, struct p11_sign_key *ret_key);
 /* Find it again; a test signature shows that private key and point belong together. */
-kms_err p11_sign_key_find(struct p11 *p11, const char *label, struct p11_sign_key *ret_key);
-/* DER SubjectPublicKeyInfo of the key; compare it with what is pinned. */
+kms_err p11_sign_key_find(
+	struct p11 *p11, enum p11_sign_kind kind, const char *label, struct p11_sign_key *ret_key);
+/* DER SubjectPublicKeyInfo of a P-256 key; compare it with what is pinned. */
 kms_err p11_sign_key_spki(const struct p11_sign_key *key, struct kms_buf *ret_der);
-/* ECDSA with SHA-256 (FIPS 186-5) over the message: the hash is made here, CKM_ECDSA signs it. */
+/* ECDSA with SHA-256 (FIPS 186-5) over the message, whose hash is made here; or Ed25519 (RFC 8032)
+ * over the message itself. */
 kms_err p11_sign(struct p11 *p11, struct p11_sign_key *key, struct kms_bytes message,
 	uint8_t ret_raw[P11_SIG]);
 

@@ -22,7 +22,8 @@ enum { OBJECT_FILE_MAX = 64 * 1024, ATTRIBUTE_BYTES_MAX = 16 * 1024 };
 
 /* Just what kms-tokend uses: without CKM_AES_CBC a stolen session has no wrap-and-decrypt. */
 static const char mechanisms[] = "CKM_AES_KEY_GEN,CKM_AES_GCM,CKM_AES_ECB,"
-				 "CKM_EC_KEY_PAIR_GEN,CKM_ECDSA";
+				 "CKM_EC_KEY_PAIR_GEN,CKM_ECDSA,"
+				 "CKM_EC_EDWARDS_KEY_PAIR_GEN,CKM_EDDSA";
 
 kms_err p11_softhsm_configure(const struct p11_profile *profile)
 {

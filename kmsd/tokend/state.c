@@ -93,8 +93,7 @@ kms_err state_write_u64(const struct state *state, const char *name, uint64_t va
 	return state_write(state, name, KMS_BYTES_OF(bytes));
 }
 
-kms_err state_pins_read(
-	const struct state *state, struct kms_id *ret_token, struct p11_pins *ret_pins)
+kms_err state_pins_read(const struct state *state, struct state_pins *ret_pins)
 {
 	KMS_AUTO_BUF buf = {0};
 	kms_err err = state_read(state, "token", 128, &buf);
@@ -105,30 +104,31 @@ kms_err state_pins_read(
 		return kms_is(err, KMS_CODE_NOT_FOUND) ? KMS_ERR(CONFIG) : err;
 	}
 	struct kms_reader reader = kms_reader_of(kms_buf_bytes(&buf));
-	struct p11_pins pins = {0};
-	struct kms_id token;
+	struct state_pins pins = {0};
+	uint8_t has_ed25519 = 0;
 	KMS_TRY(kms_read_expect(&reader, pins_magic, sizeof(pins_magic)));
-	KMS_TRY(kms_read_fixed(&reader, token.b, sizeof(token.b)));
-	KMS_TRY(kms_read_fixed(&reader, pins.serial, sizeof(pins.serial)));
-	KMS_TRY(kms_read_fixed(&reader, pins.canary.b, sizeof(pins.canary.b)));
+	KMS_TRY(kms_read_fixed(&reader, pins.token.b, sizeof(pins.token.b)));
+	KMS_TRY(kms_read_fixed(&reader, pins.p11.serial, sizeof(pins.p11.serial)));
+	KMS_TRY(kms_read_fixed(&reader, pins.p11.canary.b, sizeof(pins.p11.canary.b)));
+	KMS_TRY(kms_read_u8(&reader, &has_ed25519));
 	KMS_TRY(kms_read_end(&reader));
-	if (pins.serial[sizeof(pins.serial) - 1] != '\0') {
+	if (pins.p11.serial[sizeof(pins.p11.serial) - 1] != '\0' || has_ed25519 > 1) {
 		return KMS_ERR(FORMAT);
 	}
-	*ret_token = token;
+	pins.has_ed25519 = has_ed25519 == 1;
 	*ret_pins = pins;
 	return KMS_OK;
 }
 
-kms_err state_pins_write(
-	const struct state *state, const struct kms_id *token, const struct p11_pins *pins)
+kms_err state_pins_write(const struct state *state, const struct state_pins *pins)
 {
 	uint8_t bytes[128];
 	struct kms_writer writer = kms_writer_fixed(bytes, sizeof(bytes));
 	kms_write_fixed(&writer, pins_magic, sizeof(pins_magic));
-	kms_write_fixed(&writer, token->b, sizeof(token->b));
-	kms_write_fixed(&writer, pins->serial, sizeof(pins->serial));
-	kms_write_fixed(&writer, pins->canary.b, sizeof(pins->canary.b));
+	kms_write_fixed(&writer, pins->token.b, sizeof(pins->token.b));
+	kms_write_fixed(&writer, pins->p11.serial, sizeof(pins->p11.serial));
+	kms_write_fixed(&writer, pins->p11.canary.b, sizeof(pins->p11.canary.b));
+	kms_write_u8(&writer, pins->has_ed25519 ? 1 : 0);
 	struct kms_bytes all;
 	KMS_TRY(kms_writer_bytes(&writer, &all));
 	return state_write(state, "token", all);

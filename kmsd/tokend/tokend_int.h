@@ -101,11 +101,15 @@ kms_err state_remove(const struct state *state, const char *name); /* OK when it
 /* One unsigned number; a missing file is 0. */
 kms_err state_read_u64(const struct state *state, const char *name, uint64_t *ret_value);
 kms_err state_write_u64(const struct state *state, const char *name, uint64_t value);
-/* What `kms-tokend --init` fixed: the token's id and how p11 knows it again. */
-kms_err state_pins_read(
-	const struct state *state, struct kms_id *ret_token, struct p11_pins *ret_pins);
-kms_err state_pins_write(
-	const struct state *state, const struct kms_id *token, const struct p11_pins *pins);
+/* What `kms-tokend --init` fixed: the token's id, how p11 knows it again, and whether it has an
+ * Ed25519 key for the ledger. */
+struct state_pins {
+	struct kms_id token;
+	struct p11_pins p11;
+	bool has_ed25519;
+};
+kms_err state_pins_read(const struct state *state, struct state_pins *ret_pins);
+kms_err state_pins_write(const struct state *state, const struct state_pins *pins);
 
 /* ---- keks.c: every KEK that was ever born here ---- */
 
@@ -306,8 +310,8 @@ kms_err operate(struct tokend *tokend, const struct session *session, enum model
 struct head;
 kms_err head_open(struct tokend *tokend, struct head **ret_head);
 void head_free(struct head **head);
-/* Sign a checkpoint that extends the last one: ROLLBACK for a smaller, INTEGRITY for an
- * inconsistent one. Borrowed note. */
+/* Sign a checkpoint that extends the last one, with each key that the token has for it: ROLLBACK
+ * for a smaller, INTEGRITY for an inconsistent one. Borrowed note. */
 kms_err head_sign(
 	struct tokend *tokend, const struct model_head_sign *request, struct kms_bytes *ret_note);
 kms_err head_last(const struct head *head, struct kms_bytes *ret_note);
@@ -315,6 +319,7 @@ kms_err head_last(const struct head *head, struct kms_bytes *ret_note);
 enum { MANIFEST_MAX = LIMIT_TOKMSG_BYTES - TLOG_NOTE_MAX };
 kms_err manifest_sign(struct tokend *tokend, struct kms_bytes text, struct kms_buf *ret_note);
 #define HEAD_SIGN_LABEL "kmsd-ledger"
+#define HEAD_SIGN_ED25519_LABEL "kmsd-ledger-ed25519"
 #define HEAD_MANIFEST_LABEL "kmsd-manifest"
 
 /* ---- the program ---- */
@@ -324,9 +329,10 @@ struct tokend {
 	struct profile *profile;
 	struct state state;
 	struct kms_id token;
-	struct p11 *p11; /* NULL once wiped */
-	bool wiped;      /* or that has begun: the token is never opened again */
-	bool down;       /* the token did not answer: p11_reopen with back-off */
+	bool has_ed25519; /* --init made the ledger's second key: it must be there */
+	struct p11 *p11;  /* NULL once wiped */
+	bool wiped;       /* or that has begun: the token is never opened again */
+	bool down;        /* the token did not answer: p11_reopen with back-off */
 	struct crypto_signer *statement_key;
 	struct kms_buf statement_spki;
 	struct channel_identity *identity;

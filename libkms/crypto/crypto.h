@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crypto: hashes, HKDF, AES-256-GCM, ECDSA P-256 and X.509 names, all over OpenSSL's EVP.
+ * crypto: hashes, HKDF, AES-256-GCM, ECDSA P-256, Ed25519 and X.509 names, all over OpenSSL's EVP.
  * The only module that includes <openssl/evp.h>. OpenSSL's errors are translated and logged here.
  */
 #ifndef KMS_CRYPTO_H
@@ -65,6 +65,13 @@ kms_err crypto_sig_raw_to_der(const uint8_t raw[CRYPTO_SIG_RAW], struct kms_buf 
 kms_err crypto_sig_der_to_raw(struct kms_bytes der, uint8_t ret_raw[CRYPTO_SIG_RAW]);
 /* The SPKI of an uncompressed point (04 || x || y), as PKCS#11's CKA_EC_POINT holds. */
 kms_err crypto_spki_of_point(const uint8_t point[65], struct kms_buf *ret_der);
+
+/* ---- Ed25519 (RFC 8032): verified here, signed in tokens only ---- */
+
+enum { CRYPTO_ED25519_KEY = 32 };
+/* INTEGRITY when it is not the signature, R || S, of that public key. */
+kms_err crypto_verify_ed25519(
+	const uint8_t key[CRYPTO_ED25519_KEY], struct kms_bytes message, struct kms_bytes sig);
 
 /* ---- X.509 (RFC 5280) ---- */
 

@@ -338,7 +338,8 @@ struct model_change {
 			char origin[256];
 			struct model_token system_token;
 			char ledger_vkey[512];
-			size_t principal_count; /* the platform's */
+			char ledger_vkey_ed25519[320]; /* "": the log has no such key */
+			size_t principal_count;        /* the platform's */
 			struct model_principal *principals;
 			struct model_tenant_set first; /* the first tenant */
 		} log_open;

@@ -17,6 +17,9 @@ static kms_err log_open_set(struct doc *entry, struct doc *data, const struct mo
 	record_token_set(doc_set_object(entry, "tok"), &change->u.log_open.system_token);
 	doc_set_text(data, "origin", change->u.log_open.origin);
 	doc_set_text(data, "ledger_vkey", change->u.log_open.ledger_vkey);
+	if (change->u.log_open.ledger_vkey_ed25519[0] != 0) {
+		doc_set_text(data, "ledger_vkey_ed25519", change->u.log_open.ledger_vkey_ed25519);
+	}
 	KMS_TRY(record_principals_set(doc_set_array(data, "principals"),
 		change->u.log_open.principals, change->u.log_open.principal_count, &platform));
 	return record_tenant_set(doc_set_object(data, "tenant"), &change->u.log_open.first);
@@ -35,6 +38,9 @@ static kms_err log_open_get(
 		data, "origin", change->u.log_open.origin, sizeof(change->u.log_open.origin)));
 	KMS_TRY(record_text_get(data, "ledger_vkey", change->u.log_open.ledger_vkey,
 		sizeof(change->u.log_open.ledger_vkey)));
+	KMS_TRY(record_text_get_or_none(data, "ledger_vkey_ed25519",
+		change->u.log_open.ledger_vkey_ed25519,
+		sizeof(change->u.log_open.ledger_vkey_ed25519)));
 	KMS_TRY(doc_get_array(data, "principals", &child));
 	KMS_TRY(record_principals_get(child, &platform, &change->u.log_open.principals,
 		&change->u.log_open.principal_count));

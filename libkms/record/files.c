@@ -252,6 +252,8 @@ static kms_err platform_read(struct doc *file, struct record_platform *platform)
 	KMS_TRY(record_text_get(file, "origin", platform->origin, sizeof(platform->origin)));
 	KMS_TRY(record_text_get(
 		file, "ledger_vkey", platform->ledger_vkey, sizeof(platform->ledger_vkey)));
+	KMS_TRY(record_text_get_or_none(file, "ledger_vkey_ed25519", platform->ledger_vkey_ed25519,
+		sizeof(platform->ledger_vkey_ed25519)));
 	if (platform->origin[0] == 0 || platform->ledger_vkey[0] == 0) {
 		return KMS_ERR(FORMAT);
 	}

@@ -42,6 +42,16 @@ kms_err record_text_get(struct doc *object, const char *name, char *into, size_t
 	return KMS_OK;
 }
 
+kms_err record_text_get_or_none(struct doc *object, const char *name, char *into, size_t size)
+{
+	if (!doc_has(object, name)) {
+		into[0] = '\0';
+		return KMS_OK;
+	}
+	KMS_TRY(record_text_get(object, name, into, size));
+	return into[0] == '\0' ? KMS_ERR(FORMAT) : KMS_OK;
+}
+
 kms_err record_number_set(struct doc *object, const char *name, uint64_t value)
 {
 	if (value > RECORD_INT_MAX) {

@@ -61,6 +61,7 @@ kms_err record_tenant_read(struct kms_bytes json, struct model_tenant_set *ret_s
 struct record_platform {
 	char origin[256];
 	char ledger_vkey[512];
+	char ledger_vkey_ed25519[320]; /* "": none */
 	struct model_token system_token;
 	char *ca_pem; /* the platform's CA; owned */
 	size_t principal_count;

@@ -15,6 +15,8 @@ void record_id_set(struct doc *object, const char *name, const struct kms_id *id
 kms_err record_id_get(struct doc *object, const char *name, struct kms_id *ret_id);
 /* Text of at most size - 1 bytes without control characters: FORMAT, TOO_LARGE. */
 kms_err record_text_get(struct doc *object, const char *name, char *into, size_t size);
+/* The same of a member that may be missing: "". One that is there is not empty (FORMAT). */
+kms_err record_text_get_or_none(struct doc *object, const char *name, char *into, size_t size);
 kms_err record_number_set(struct doc *object, const char *name, uint64_t value); /* TOO_LARGE */
 kms_err record_version_get(struct doc *object, const char *name, uint32_t *ret_version);
 /* A word of model; FORMAT when it is none. */

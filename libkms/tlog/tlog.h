@@ -81,36 +81,55 @@ enum {
 	TLOG_SIGNATURES_MAX = 16,
 };
 /*
- * "name+hex8(keyID)+base64(type || key)"; type 0x02: ECDSA, here P-256 with a DER SPKI, whose key
- * ID is the first four bytes of SHA-256(SPKI). A name is UTF-8 without spaces, control characters
- * and "+". FORMAT for what does not parse, UNSUPPORTED for another type.
+ * "name+hex8(keyID)+base64(type || key)". A name is UTF-8 without spaces, control characters and
+ * "+". Of the types two are known, and which one is wanted the caller always says:
+ * 0x02: ECDSA, here P-256 with a DER SPKI, whose key ID is the first four bytes of SHA-256(SPKI).
+ * 0x01: Ed25519, whose key ID is the first four bytes of SHA-256(name || 0x0a || 0x01 || key).
  */
 struct tlog_vkey {
 	char name[TLOG_NAME_MAX + 1];
 	uint32_t id;
 	uint8_t type;
-	uint8_t spki[128];
-	size_t spki_len;
+	uint8_t spki[128]; /* P-256 */
+	size_t spki_len;   /* 0: not P-256 */
+	uint8_t ed25519[32];
 };
-enum { TLOG_VKEY_ECDSA = 2 };
+enum { TLOG_VKEY_ED25519 = 1, TLOG_VKEY_ECDSA = 2 };
+/* P-256. FORMAT for what does not parse, UNSUPPORTED for another type. */
 kms_err tlog_vkey_make(const char *name, struct kms_bytes spki_der, struct tlog_vkey *ret_vkey);
 kms_err tlog_vkey_parse(const char *text, struct tlog_vkey *ret_vkey);
+/* Ed25519, with the same errors. That the key is a point shows when it verifies something. */
+kms_err tlog_vkey_make_ed25519(const char *name, const uint8_t key[32], struct tlog_vkey *ret_vkey);
+kms_err tlog_vkey_parse_ed25519(const char *text, struct tlog_vkey *ret_vkey);
 kms_err tlog_vkey_text(const struct tlog_vkey *vkey, char **ret_text);
 
-/* The signature line of key over text: "— name base64(id || signature)\n". */
+/*
+ * What signs a log's checkpoints: a P-256 key always, and an Ed25519 key after it where the system
+ * token has one. Both are of the log's name. The order is that of their signature lines.
+ */
+enum { TLOG_LOG_KEYS = 2 };
+struct tlog_log_keys {
+	size_t count;
+	struct tlog_vkey keys[TLOG_LOG_KEYS];
+};
+/* ed25519 "": there is none. Errors as the two parsers have them. */
+kms_err tlog_log_keys_parse(const char *p256, const char *ed25519, struct tlog_log_keys *ret_keys);
+
+/* The signature line of key over text: "— name base64(id || signature)\n". The signature is DER of
+ * an ECDSA key, 64 bytes of an Ed25519 key. */
 kms_err tlog_note_line(
-	const struct tlog_vkey *vkey, struct kms_bytes sig_der, struct kms_buf *ret_line);
+	const struct tlog_vkey *vkey, struct kms_bytes sig, struct kms_buf *ret_line);
 /*
  * Parse a whole note (FORMAT) of at most TLOG_NOTE_MAX bytes and TLOG_SIGNATURES_MAX signatures
- * (TOO_LARGE) and verify it: every signature by a known key must be good, and there must be at
- * least one (else INTEGRITY); unknown keys are passed over. ret_text borrows the signed text, its
- * last newline included.
+ * (TOO_LARGE) and verify it: every known key, one at least, must have signed it, and every
+ * signature by a known key must be good (else INTEGRITY). In any order, and unknown keys are
+ * passed over. ret_text borrows the signed text, its last newline included.
  */
 kms_err tlog_note_open(struct kms_bytes note, const struct tlog_vkey *known, size_t known_count,
 	struct kms_bytes *ret_text);
-/* The same of at most max bytes: a bundle's manifest names more files than TLOG_NOTE_MAX has room
- * for. */
-kms_err tlog_note_open_max(struct kms_bytes note, size_t max, const struct tlog_vkey *known,
+/* The same, of at most max bytes, with exactly one line of each known key, in their order, and no
+ * other line (FORMAT): what a signer of ours made, and nobody added to. */
+kms_err tlog_note_open_exact(struct kms_bytes note, size_t max, const struct tlog_vkey *known,
 	size_t known_count, struct kms_bytes *ret_text);
 
 /* ---- checkpoints (C2SP tlog-checkpoint): exactly three lines, no extensions ---- */

@@ -27,6 +27,9 @@ bool tlog_name_is_valid(struct kms_bytes name);
 /* Copy a valid name, or FORMAT. */
 kms_err tlog_name_copy(struct kms_bytes name, char ret_name[TLOG_NAME_MAX + 1]);
 
+/* INTEGRITY when it is not that key's signature over text. */
+kms_err tlog_vkey_check(const struct tlog_vkey *vkey, struct kms_bytes text, struct kms_bytes sig);
+
 /* A decimal number of at most TLOG_SIZE_MAX without leading zeros. */
 kms_err tlog_decimal_parse(struct kms_bytes text, uint64_t *ret_value);
 /* Exactly 32 bytes in base64. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole ledger, entry by entry, as an auditor got it: stored bytes are hashed and never written
- * anew; the root must be that of a checkpoint signed by a pinned key.
+ * anew; the root must be that of a checkpoint signed by the pinned keys.
  */
 #include "verify_int.h"
 
@@ -422,8 +422,8 @@ static kms_err open_checkpoint(
 	struct kms_verify *verify, const char *note, struct tlog_checkpoint *ret_checkpoint)
 {
 	struct kms_bytes text;
-	KMS_TRY(tlog_note_open(kms_bytes_str(note), verify->trust->ledger_keys,
-		verify->trust->ledger_key_count, &text));
+	const struct tlog_log_keys *ledger = &verify->trust->ledger;
+	KMS_TRY(tlog_note_open(kms_bytes_str(note), ledger->keys, ledger->count, &text));
 	KMS_TRY(tlog_checkpoint_parse(text, ret_checkpoint));
 	return strcmp(ret_checkpoint->origin, verify->trust->origin) == 0 ? KMS_OK
 									  : KMS_ERR(INTEGRITY);
@@ -474,7 +474,7 @@ kms_err kms_verify_finish(struct kms_verify *verify, const char *checkpoint, cha
 		}
 	} else {
 		findings_fail(&verify->findings, CHECK_CHECKPOINT,
-			"the checkpoint is not signed by a pinned key of %s",
+			"the checkpoint is not signed by every pinned key of %s",
 			verify->trust->origin);
 	}
 	for (size_t i = 0; i < verify->older_count; i++) {

@@ -19,15 +19,6 @@ static kms_err next_line(struct kms_bytes *rest, struct kms_bytes *ret_line)
 	return KMS_OK;
 }
 
-/* One signature line and nothing else may follow the text and its empty line. */
-static bool one_signature(struct kms_bytes note, struct kms_bytes text)
-{
-	struct kms_bytes rest = {note.ptr + text.len, note.len - text.len};
-	struct kms_bytes line;
-	return kms_is_ok(next_line(&rest, &line)) && line.len == 0 &&
-	       kms_is_ok(next_line(&rest, &line)) && rest.len == 0;
-}
-
 /* The text of a note whose key is not pinned: up to its first empty line, since no line of a
  * manifest is empty. */
 static kms_err unsigned_text(struct kms_bytes note, struct kms_bytes *ret_text)
@@ -50,8 +41,7 @@ static kms_err open_manifest(
 			"信頼ファイルに目録の鍵がない：目録の署名者は不明");
 		return unsigned_text(note, ret_text);
 	}
-	KMS_TRY(tlog_note_open_max(note, LIMIT_MANIFEST_BYTES, &trust->manifest, 1, ret_text));
-	return one_signature(note, *ret_text) ? KMS_OK : KMS_ERR(FORMAT);
+	return tlog_note_open_exact(note, LIMIT_MANIFEST_BYTES, &trust->manifest, 1, ret_text);
 }
 
 /* "HEX  NAME"; the name as text too. */
@@ -196,32 +186,44 @@ static kms_err open_checkpoint(
 	const struct bundle *bundle, struct kms_bytes note, struct tlog_checkpoint *ret_checkpoint)
 {
 	struct kms_bytes text;
-	KMS_TRY(tlog_note_open(
-		note, bundle->trust->ledger_keys, bundle->trust->ledger_key_count, &text));
+	const struct tlog_log_keys *ledger = &bundle->trust->ledger;
+	KMS_TRY(tlog_note_open(note, ledger->keys, ledger->count, &text));
 	return tlog_checkpoint_parse(text, ret_checkpoint);
 }
 
-static bool key_is_pinned(const struct trust *trust, struct kms_bytes text)
+static bool key_is_pinned(const struct trust *trust, struct kms_bytes line)
 {
-	for (size_t i = 0; i < trust->ledger_key_count; i++) {
+	for (size_t i = 0; i < trust->ledger.count; i++) {
 		KMS_AUTO_FREE char *vkey = NULL;
-		if (kms_is_ok(tlog_vkey_text(&trust->ledger_keys[i], &vkey)) &&
-			text.len == strlen(vkey) + 1 && text.ptr[text.len - 1] == '\n' &&
-			memcmp(text.ptr, vkey, text.len - 1) == 0) {
+		if (kms_is_ok(tlog_vkey_text(&trust->ledger.keys[i], &vkey)) &&
+			kms_bytes_equal(line, kms_bytes_str(vkey))) {
 			return true;
 		}
 	}
 	return false;
 }
 
+/* Each line is a key. */
+static bool keys_are_pinned(const struct trust *trust, struct kms_bytes text)
+{
+	bool pinned = text.len > 0;
+	while (pinned && text.len > 0) {
+		struct kms_bytes line;
+		pinned = kms_is_ok(next_line(&text, &line)) && key_is_pinned(trust, line);
+	}
+	return pinned;
+}
+
 static void look_at_vkey(struct bundle *bundle)
 {
 	const struct model_file *file = folder_find(bundle->folder, "log.vkey");
-	if (file != NULL && !key_is_pinned(bundle->trust, kms_buf_bytes(&file->bytes))) {
+	if (file != NULL && !keys_are_pinned(bundle->trust, kms_buf_bytes(&file->bytes))) {
 		bundle_note(bundle,
-			"that the key in log.vkey is the ledger's: the trust file does not pin it, "
-			"and it was not used",
-			"log.vkey の鍵が台帳のものであること：信頼ファイルになく、使用していない");
+			"that the keys in log.vkey are the ledger's: the trust file does not pin "
+			"all of them, and what it does not pin was not used",
+			"log.vkey "
+			"の鍵が台帳のものであること：信頼ファイルにない鍵があり、それは使用していな"
+			"い");
 	}
 }
 
@@ -238,8 +240,9 @@ kms_err step_checkpoint(struct bundle *bundle)
 		return err;
 	}
 	if (kms_is(err, KMS_CODE_INTEGRITY)) {
-		step_fail(bundle, 2, "the checkpoint is not signed by a pinned key of the ledger",
-			"チェックポイントは固定した台帳の鍵で署名されていない");
+		step_fail(bundle, 2,
+			"the checkpoint is not signed by every pinned key of the ledger",
+			"チェックポイントは固定した台帳の鍵すべてでは署名されていない");
 	} else if (!kms_is_ok(err)) {
 		step_fail_why(bundle, 2, why_of(err), "the checkpoint is not a checkpoint",
 			"チェックポイントの形式ではない");

@@ -14,17 +14,21 @@ static kms_err read_vkey(const char *text, struct tlog_vkey *ret_vkey)
 static kms_err read_ledger_keys(struct doc *doc, struct trust *trust)
 {
 	struct doc *list;
+	const char *p256;
+	const char *ed25519 = "";
 	KMS_TRY(doc_get_array(doc, "ledger_keys", &list));
-	if (doc_count(list) == 0 || doc_count(list) > TRUST_KEYS_MAX) {
+	if (doc_count(list) == 0 || doc_count(list) > TLOG_LOG_KEYS) {
 		return KMS_ERR(CONFIG);
 	}
-	for (size_t i = 0; i < doc_count(list); i++) {
-		const char *text;
-		KMS_TRY(doc_item_text(list, i, &text));
-		KMS_TRY(read_vkey(text, &trust->ledger_keys[i]));
-		trust->ledger_key_count = i + 1;
+	KMS_TRY(doc_item_text(list, 0, &p256));
+	if (doc_count(list) > 1) {
+		KMS_TRY(doc_item_text(list, 1, &ed25519));
+		if (ed25519[0] == '\0') {
+			return KMS_ERR(CONFIG);
+		}
 	}
-	return KMS_OK;
+	kms_err err = tlog_log_keys_parse(p256, ed25519, &trust->ledger);
+	return kms_is(err, KMS_CODE_NO_MEMORY) || kms_is_ok(err) ? err : KMS_ERR(CONFIG);
 }
 
 static kms_err read_place(struct doc *item, const char *name, char into[LIMIT_PLACE + 1])

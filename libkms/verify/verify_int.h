@@ -20,7 +20,6 @@
 
 enum {
 	TRUST_FILE_MAX = 1024 * 1024,
-	TRUST_KEYS_MAX = 8,
 	TRUST_TOKENS_MAX = 1000,
 	FINDINGS_FAIL_MAX = 100, /* failures told one by one; more are counted */
 	OLDER_MAX = 8,
@@ -43,8 +42,7 @@ struct trust_approver {
 };
 struct trust {
 	char origin[TLOG_NAME_MAX + 1];
-	size_t ledger_key_count;
-	struct tlog_vkey ledger_keys[TRUST_KEYS_MAX];
+	struct tlog_log_keys ledger; /* each of them must have signed a checkpoint */
 	bool has_manifest;
 	struct tlog_vkey manifest;
 	size_t token_count;
@@ -64,7 +62,7 @@ const struct trust_approver *trust_approver(const struct trust *trust, const str
 
 /* The checks, in the order in which they are reported. */
 enum check {
-	CHECK_CHECKPOINT, /* signature by a pinned key, origin */
+	CHECK_CHECKPOINT, /* signatures by the pinned keys, origin */
 	CHECK_TREE,       /* leaf hashes, root, older checkpoints */
 	CHECK_ENTRIES,    /* each entry parses, says its own index, kprev chains */
 	CHECK_BIRTHS,     /* birth statements by pinned keys */

@@ -70,7 +70,7 @@ class Attacks(Contract):
         trust = self.house.dir / "trust.json"
         pins = json.loads(trust.read_text())
         lines = (self.house.dir / "platform/system-pins.yaml").read_text()
-        other = next(line.split("'")[1] for line in lines.splitlines() if line.startswith("ledger_key"))
+        other = next(line.split("'")[1] for line in lines.splitlines() if line.startswith("ledger_key:"))
         for token in pins["tokens"]:
             token["statement_key"] = other
         trust.write_text(json.dumps(pins))

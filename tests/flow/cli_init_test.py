@@ -50,7 +50,12 @@ class Init(unittest.TestCase):
         (cls.dir / "system-pins.yaml").write_text(
             pins_text("system", SYSTEM, log_origin="kms.example/kmsd/1",
                       ledger_key="kms.example/kmsd/1+00000000+AAAA",
+                      ledger_key_ed25519="kms.example/kmsd/1+11111111+AQAA",
                       manifest_key="kms.example/kmsd/1/manifest+00000000+AAAA"))
+        # Of a token that makes no Ed25519 key.
+        (cls.dir / "one-key-pins.yaml").write_text("".join(
+            line for line in (cls.dir / "system-pins.yaml").read_text().splitlines(True)
+            if "ledger_key_ed25519" not in line))
 
     @classmethod
     def tearDownClass(cls):
@@ -181,10 +186,15 @@ class Init(unittest.TestCase):
         self.init("platform", "--pins", "system-pins.yaml", "--ca", "ca.pem", "--operator",
                   "op=custodian-1.pem", "--output", self.new_name("platform.json"))
         file = json.loads((self.dir / "platform.json").read_text())
-        self.assertEqual(set(file), {"v", "origin", "ledger_vkey", "system_token", "ca", "principals"})
+        members = {"v", "origin", "ledger_vkey", "system_token", "ca", "principals"}
+        self.assertEqual(set(file), members | {"ledger_vkey_ed25519"})
         self.assertEqual(file["v"], "kmsd-platform/1")
         self.assertEqual(file["origin"], "kms.example/kmsd/1")
         self.assertEqual(file["ledger_vkey"], "kms.example/kmsd/1+00000000+AAAA")
+        self.assertEqual(file["ledger_vkey_ed25519"], "kms.example/kmsd/1+11111111+AQAA")
+        self.init("platform", "--pins", "one-key-pins.yaml", "--ca", "ca.pem", "--operator",
+                  "op=custodian-1.pem", "--output", self.new_name("one-key.json"))
+        self.assertEqual(set(json.loads((self.dir / "one-key.json").read_text())), members)
         self.assertEqual(file["system_token"]["id"], SYSTEM)
         self.assertEqual(file["principals"][0]["role"], "operator")
         self.assertIn("tenant's token", self.init(
@@ -252,12 +262,16 @@ class Init(unittest.TestCase):
         self.assertEqual(json.loads(out), {
             "v": "kmsd-trust/1",
             "origin": "kms.example/kmsd/1",
-            "ledger_keys": ["kms.example/kmsd/1+00000000+AAAA"],
+            "ledger_keys": ["kms.example/kmsd/1+00000000+AAAA", "kms.example/kmsd/1+11111111+AQAA"],
             "manifest_key": "kms.example/kmsd/1/manifest+00000000+AAAA",
             "tokens": [
                 {"id": token, "serial": FACTS["serial"], "class": "software",
                  "statement_key": f"kms-token-{token}+00000000+AAAA"} for token in (SYSTEM, TOKEN)],
         })
+
+    def test_trust_of_a_ledger_with_one_key(self):
+        out = json.loads(self.init("trust", "--pins", "one-key-pins.yaml"))
+        self.assertEqual(out["ledger_keys"], ["kms.example/kmsd/1+00000000+AAAA"])
 
     def test_trust_pins_approvers(self):
         self.openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256",

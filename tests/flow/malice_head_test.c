@@ -64,16 +64,19 @@ static kms_err ask_to_sign(const char *origin, uint64_t size, const struct kms_h
 	return tell(TOKMSG_HEAD_SIGN);
 }
 
-/* The answer is a head of that size and root, signed by the key that the owner printed. */
+/* The answer is a head of that size and root, signed by both keys that the owner printed. */
 static void check_note(uint64_t size)
 {
 	char pin[512];
-	struct tlog_vkey vkey;
+	char ed25519[512];
+	struct tlog_log_keys log;
 	struct kms_bytes text;
 	struct tlog_checkpoint checkpoint;
 	house_pin("system/token/pins.yaml", "ledger_key", pin);
-	ck_ok(tlog_vkey_parse(pin, &vkey));
-	ck_ok(tlog_note_open(answer.u.bytes, &vkey, 1, &text));
+	house_pin("system/token/pins.yaml", "ledger_key_ed25519", ed25519);
+	ck_ok(tlog_log_keys_parse(pin, ed25519, &log));
+	ck_assert_uint_eq(log.count, 2);
+	ck_ok(tlog_note_open_exact(answer.u.bytes, TLOG_NOTE_MAX, log.keys, log.count, &text));
 	ck_ok(tlog_checkpoint_parse(text, &checkpoint));
 	ck_assert_uint_eq(checkpoint.size, size);
 	ck_assert(kms_hash_equal(&checkpoint.root, &honest.roots[size]));

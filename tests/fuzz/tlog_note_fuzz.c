@@ -8,10 +8,13 @@
 #include "fuzz.h"
 #include "tlog.h"
 
-/* The key that signed the notes of the corpus. */
+/* The keys that signed the notes of the corpus. */
 static const char VKEY[] =
 	"ledger.example/kmsd/1+0b91e95a+AjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABCtjTinH8uDuFycTRr462jY"
 	"cS/rz1UanG/L+tPeuHxlE7hYIWDlzbpFOPS/blaBTfxYNsabtbOn7UJhlArfdnGw=";
+
+static const char ED25519[] =
+	"ledger.example/kmsd/1+cc2d1531+AdBKsjJ0K7SrOhNovUYV5ObQIkq3GgFrr4UgozLJd4c3";
 
 static void vkey(struct kms_bytes input)
 {
@@ -19,7 +22,11 @@ static void vkey(struct kms_bytes input)
 	struct tlog_vkey key;
 	KMS_AUTO_FREE char *again = NULL;
 	KMS_ASSERT(text != NULL);
-	if (kms_is_ok(tlog_vkey_parse(text, &key))) {
+	/* A text is a key of one type, or of none. */
+	const bool p256 = kms_is_ok(tlog_vkey_parse(text, &key));
+	const bool ed25519 = !p256 && kms_is_ok(tlog_vkey_parse_ed25519(text, &key));
+	if (p256 || ed25519) {
+		KMS_ASSERT(key.type == (p256 ? TLOG_VKEY_ECDSA : TLOG_VKEY_ED25519));
 		KMS_ASSERT(kms_is_ok(tlog_vkey_text(&key, &again)));
 		KMS_ASSERT(strcmp(text, again) == 0);
 	}
@@ -37,13 +44,19 @@ static void checkpoint(struct kms_bytes input)
 
 static void note(struct kms_bytes input)
 {
-	static struct tlog_vkey
+	static struct tlog_log_keys
 		known; /* read once: reading checks the curve, which takes longest */
-	struct kms_bytes text;
-	if (known.spki_len == 0) {
-		KMS_ASSERT(kms_is_ok(tlog_vkey_parse(VKEY, &known)));
+	struct kms_bytes text, same;
+	if (known.count == 0) {
+		KMS_ASSERT(kms_is_ok(tlog_log_keys_parse(VKEY, ED25519, &known)));
 	}
-	if (kms_is_ok(tlog_note_open(input, &known, 1, &text))) {
+	const bool one = kms_is_ok(tlog_note_open(input, known.keys, 1, &text));
+	const bool both = kms_is_ok(tlog_note_open(input, known.keys, 2, &same));
+	const bool exact =
+		kms_is_ok(tlog_note_open_exact(input, TLOG_NOTE_MAX, known.keys, 2, &same));
+	/* Who pins more believes less. */
+	KMS_ASSERT((one || !both) && (both || !exact));
+	if (one) {
 		KMS_ASSERT(text.len > 0 && text.ptr == input.ptr && text.len < input.len);
 		KMS_ASSERT(text.ptr[text.len - 1] == '\n' && text.ptr[text.len] == '\n');
 		checkpoint(text);

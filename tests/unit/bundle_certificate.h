@@ -353,7 +353,7 @@ static inline void set_parties(const struct world *world, struct doc *doc)
 	struct doc *issuer = doc_set_object(doc, "issuer");
 	doc_set_text(issuer, "log_origin", ORIGIN);
 	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &vkey));
-	doc_add_text(doc_set_array(issuer, "log_vkeys"), vkey);
+	doc_add_text(doc_set_array(issuer, "log_vkeys"), vkey); /* for people: never used */
 	free(vkey);
 	doc_set_id(doc, "tenant", &world->erase.tenant);
 	doc_set_hash(doc, "customer", &customer);

@@ -6,8 +6,20 @@
 #include <sys/stat.h>
 
 #include "bundle_certificate.h"
+#include "ed25519.h"
 
 /* ---- a note ---- */
+
+enum { LOG_SEED = 0x11, OTHER_SEED = 0x22 };
+
+/* The text of the ledger's Ed25519 key. */
+static inline char *log_ed25519(void)
+{
+	char *text = NULL;
+	const struct tlog_vkey vkey = ed25519_vkey(ORIGIN, LOG_SEED);
+	ck_ok(tlog_vkey_text(&vkey, &text));
+	return text;
+}
 
 static inline void note_sign(enum signer signer, struct kms_bytes text, struct kms_buf *ret_note)
 {
@@ -21,6 +33,11 @@ static inline void note_sign(enum signer signer, struct kms_bytes text, struct k
 	kms_write_bytes(&note, text);
 	kms_write_text(&note, "\n");
 	kms_write_bytes(&note, kms_buf_bytes(&line));
+	if (signer == SIGNER_LOG) { /* as the system token does: both keys, or none */
+		kms_buf_free(&line);
+		ed25519_line(ORIGIN, LOG_SEED, text, &line);
+		kms_write_bytes(&note, kms_buf_bytes(&line));
+	}
 	ck_ok(kms_writer_take(&note, ret_note));
 }
 
@@ -154,7 +171,7 @@ static inline void world_manifest(struct world *world)
 
 static inline void world_files(struct world *world, struct tree *tree)
 {
-	char *vkey = NULL, *line = NULL;
+	char *vkey = NULL, *line = NULL, *ed25519 = log_ed25519();
 	file_add(world, "certificate.json", kms_buf_bytes(&world->certificate_json));
 	file_add(world, "cert-entry.json", kms_buf_bytes(&world->issue.json));
 	file_add_proof(world, tree, "certificate.tlog-proof", world->count);
@@ -170,9 +187,10 @@ static inline void world_files(struct world *world, struct tree *tree)
 	}
 	file_add(world, "checkpoint", kms_buf_bytes(&world->note));
 	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &vkey));
-	ck_ok(kms_text(&line, "%s\n", vkey));
+	ck_ok(kms_text(&line, "%s\n%s\n", vkey, ed25519));
 	file_add(world, "log.vkey", kms_bytes_str(line));
 	free(vkey);
+	free(ed25519);
 	free(line);
 	file_add(world, "certificate.html", kms_bytes_str("<p>erased</p>"));
 	file_add(world, "certificate.ja.html", kms_bytes_str("<p>消去</p>"));
@@ -233,6 +251,7 @@ enum trust_without {
 	TRUST_NO_CA = 4,
 	TRUST_NO_TOKEN_1 = 8,
 	TRUST_NO_CLASS = 16,
+	TRUST_NO_ED25519 = 32,
 };
 
 static inline void trust_add_token(struct doc *tokens, uint32_t i, bool has_class)
@@ -260,7 +279,13 @@ static inline struct doc *trust_doc(int without)
 	ck_ok(kms_text(&ca, "%.*s", (int)tenant_ca.len, (const char *)tenant_ca.ptr));
 	doc_set_text(doc, "v", "kmsd-trust/1");
 	doc_set_text(doc, "origin", ORIGIN);
-	doc_add_text(doc_set_array(doc, "ledger_keys"), log);
+	struct doc *ledger = doc_set_array(doc, "ledger_keys");
+	doc_add_text(ledger, log);
+	if ((without & TRUST_NO_ED25519) == 0) {
+		char *ed25519 = log_ed25519();
+		doc_add_text(ledger, ed25519);
+		free(ed25519);
+	}
 	struct doc *tokens = doc_set_array(doc, "tokens");
 	for (uint32_t i = 0; i < TOKENS && !(i == 1 && (without & TRUST_NO_TOKEN_1) != 0); i++) {
 		trust_add_token(tokens, i, (without & TRUST_NO_CLASS) == 0);

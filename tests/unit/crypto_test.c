@@ -275,6 +275,48 @@ START_TEST(signatures_verify_by_one_key_over_one_message)
 }
 END_TEST
 
+START_TEST(ed25519_verifies_by_one_key_over_one_message)
+{
+	/* RFC 8032 section 7.1, tests 1 to 3 */
+	static const struct {
+		const char *key, *message, *sig;
+	} cases[] = {
+		{"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
+			"e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590"
+			"a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b"},
+		{"3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
+			"92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e"
+			"15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"},
+		{"fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
+			"6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d"
+			"16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		KMS_AUTO_BUF key = {0};
+		KMS_AUTO_BUF message = {0};
+		KMS_AUTO_BUF sig = {0};
+		ck_ok(kms_hex_decode(cases[i].key, 64, &key));
+		ck_ok(kms_hex_decode(cases[i].message, 64, &message));
+		ck_ok(kms_hex_decode(cases[i].sig, 128, &sig));
+		const struct kms_bytes text = kms_buf_bytes(&message), good = kms_buf_bytes(&sig);
+		ck_ok(crypto_verify_ed25519(key.ptr, text, good));
+		ck_code(crypto_verify_ed25519(key.ptr, str("other"), good), INTEGRITY);
+		for (size_t len = 0; len < good.len; len++) {
+			const struct kms_bytes cut = {good.ptr, len};
+			ck_code(crypto_verify_ed25519(key.ptr, text, cut), INTEGRITY);
+		}
+		key.ptr[0] ^= 1;
+		ck_code(crypto_verify_ed25519(key.ptr, text, good), INTEGRITY);
+		key.ptr[0] ^= 1;
+		for (size_t k = 0; k < sig.len; k++) {
+			sig.ptr[k] ^= 1;
+			ck_code(crypto_verify_ed25519(key.ptr, text, good), INTEGRITY);
+			sig.ptr[k] ^= 1;
+		}
+	}
+}
+END_TEST
+
 START_TEST(openssl_verifies_our_signature)
 {
 	KMS_AUTO(crypto_signer) signer = NULL;
@@ -403,6 +445,7 @@ int main(void)
 	tcase_add_test(sign, a_generated_key_is_private_and_never_replaced);
 	tcase_add_test(sign, keys_of_other_tools_and_kinds);
 	tcase_add_test(sign, signatures_verify_by_one_key_over_one_message);
+	tcase_add_test(sign, ed25519_verifies_by_one_key_over_one_message);
 	tcase_add_test(sign, openssl_verifies_our_signature);
 	tcase_add_loop_test(
 		sign, signatures_have_one_encoding, 0, sizeof(BAD_SIGS) / sizeof(BAD_SIGS[0]));

@@ -211,6 +211,39 @@ START_TEST(ecdsa_p256_sha256)
 }
 END_TEST
 
+START_TEST(ed25519)
+{
+	vectors_load("ed25519_test.json");
+	size_t done = 0;
+	size_t i = 0;
+	const json_t *group = NULL;
+	json_array_foreach(json_object_get(root, "testGroups"), i, group)
+	{
+		KMS_AUTO_BUF key = {0};
+		hex(json_object_get(group, "publicKey"), "pk", &key);
+		ck_assert_uint_eq(key.len, CRYPTO_ED25519_KEY);
+		size_t k = 0;
+		const json_t *test = NULL;
+		json_array_foreach(json_object_get(group, "tests"), k, test)
+		{
+			KMS_AUTO_BUF msg = {0};
+			KMS_AUTO_BUF sig = {0};
+			hex(test, "msg", &msg);
+			hex(test, "sig", &sig);
+			kms_err err = crypto_verify_ed25519(
+				key.ptr, kms_buf_bytes(&msg), kms_buf_bytes(&sig));
+			ck_assert_msg(
+				valid(test) ? kms_is_ok(err) : kms_is(err, KMS_CODE_INTEGRITY),
+				"test %lld (%s): %s", number(test, "tcId"), text(test, "comment"),
+				kms_err_text(err));
+			done++;
+		}
+	}
+	vectors_free();
+	ck_assert_uint_ge(done, 150);
+}
+END_TEST
+
 int main(void)
 {
 	enum { SKIPPED = 77 };
@@ -224,6 +257,7 @@ int main(void)
 	tcase_add_test(tcase, aes_gcm);
 	tcase_add_test(tcase, hkdf_sha256);
 	tcase_add_test(tcase, ecdsa_p256_sha256);
+	tcase_add_test(tcase, ed25519);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -371,7 +371,9 @@ START_TEST(bundle_lists_and_proves_its_files)
 	}
 	/* births 1, 2, 4, 5; request to final 6 .. 14 but for the alarm, 11: no others */
 	ck_assert_uint_eq(file_count, 9 + 2 * (4 + 8));
-	OK(tlog_note_open(kms_buf_bytes(file("checkpoint")), &log_pen.vkey, 1, &signed_text));
+	const struct tlog_vkey log[] = {log_pen.vkey, ed25519_vkey(ORIGIN, LOG_SEED)};
+	OK(tlog_note_open_exact(
+		kms_buf_bytes(file("checkpoint")), TLOG_NOTE_MAX, log, 2, &signed_text));
 	OK(tlog_checkpoint_parse(signed_text, &checkpoint));
 	for (size_t seq = 0; seq < log_count; seq++) {
 		char entry[64], proof_name[64];
@@ -399,13 +401,36 @@ START_TEST(bundle_lists_and_proves_its_files)
 }
 END_TEST
 
+/* The ledger's keys, one or two, in certificate and log.vkey. */
+START_TEST(the_ledgers_keys)
+{
+	KMS_AUTO_FREE char *ed25519 = NULL;
+	KMS_AUTO_FREE char *lines = NULL;
+	KMS_AUTO_FREE char *said = NULL;
+	const struct tlog_vkey vkey = ed25519_vkey(ORIGIN, LOG_SEED);
+	log_has_ed25519 = _i == 1;
+	make_bundle();
+	OK(tlog_vkey_text(&vkey, &ed25519));
+	OK(kms_text(&lines, "%s\n%s%s", log_pen.text, _i == 1 ? ed25519 : "", _i == 1 ? "\n" : ""));
+	said = file_text("log.vkey");
+	ck_assert_str_eq(said, lines);
+	const json_t *vkeys = json_object_get(json_object_get(cert, "issuer"), "log_vkeys");
+	ck_assert_uint_eq(json_array_size(vkeys), _i == 1 ? 2 : 1);
+	ck_assert_str_eq(json_string_value(json_array_get(vkeys, 0)), log_pen.text);
+	if (_i == 1) {
+		ck_assert_str_eq(json_string_value(json_array_get(vkeys, 1)), ed25519);
+	}
+	log_has_ed25519 = true;
+}
+END_TEST
+
 START_TEST(manifest_is_of_every_file_in_order)
 {
 	struct kms_bytes signed_text;
 	KMS_AUTO_WRITER wanted = kms_writer_grow(LIMIT_MANIFEST_BYTES);
 	struct kms_bytes bytes;
 	make_bundle();
-	OK(tlog_note_open_max(kms_buf_bytes(file("manifest")), LIMIT_MANIFEST_BYTES,
+	OK(tlog_note_open_exact(kms_buf_bytes(file("manifest")), LIMIT_MANIFEST_BYTES,
 		&manifest_pen.vkey, 1, &signed_text));
 	kms_write_text(&wanted, "kmsd-bundle/1\n");
 	for (size_t i = 0; i < file_count; i++) {
@@ -496,8 +521,11 @@ static void save_script(void)
 	char *at = steps;
 	KMS_AUTO_WRITER script = kms_writer_grow(LIMIT_BUNDLE_BYTES);
 	struct kms_bytes bytes;
-	kms_write_format(&script, "set -u\ncd '%s/bundle'\nLOG='%s'\nMANIFEST='%s'\n", folder,
-		log_pen.text, manifest_pen.text);
+	char *ed25519 KMS_AUTO_FREE = NULL;
+	const struct tlog_vkey second = ed25519_vkey(ORIGIN, LOG_SEED);
+	OK(tlog_vkey_text(&second, &ed25519));
+	kms_write_format(&script, "set -u\ncd '%s/bundle'\nLOG='%s'\nED25519='%s'\nMANIFEST='%s'\n",
+		folder, log_pen.text, log_has_ed25519 ? ed25519 : "", manifest_pen.text);
 	kms_write_format(&script, "STATEMENTS=('%s' '%s')\n", log_pen.text, token_pen.text);
 	for (char *line = strsep(&at, "\n"); line != NULL; line = strsep(&at, "\n")) {
 		bool command = strncmp(line, "    ", 4) == 0 && strstr(line, "kms verify") == NULL;
@@ -563,6 +591,7 @@ START_TEST(the_commands_of_verify_txt_verify)
 	save_script();
 	char *good KMS_AUTO_FREE = run_script();
 	ck_assert_msg(count_of(good, "Verified OK") == 2, "%s", good); /* manifest, checkpoint */
+	ck_assert_msg(count_of(good, "Signature Verified Successfully") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "files OK") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "no other file") == 1, "%s", good);
 	ck_assert_msg(count_of(good, "\n1\n") == 1, "%s", good); /* the certificate's hash */
@@ -580,11 +609,28 @@ START_TEST(the_commands_of_verify_txt_verify)
 	change_file("extra", "touch extra");
 	char *bad KMS_AUTO_FREE = run_script();
 	ck_assert_msg(count_of(bad, "Verified OK") == 1, "%s", bad);
+	ck_assert_msg(count_of(bad, "Signature Verified Successfully") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "files OK") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "no other file") == 0, "%s", bad);
 	ck_assert_msg(count_of(bad, "entries/10.json FAILED") == 1, "%s", bad);
 	ck_assert_msg(count_of(bad, "in the ledger") == 0, "%s", bad);
 	remove_folder();
+}
+END_TEST
+
+/* Where the ledger has one key, the commands want one signature. */
+START_TEST(verify_txt_of_a_ledger_with_one_key)
+{
+	log_has_ed25519 = false;
+	make_bundle();
+	save();
+	save_script();
+	char *good KMS_AUTO_FREE = run_script();
+	ck_assert_msg(count_of(good, "Verified OK") == 2, "%s", good);
+	ck_assert_msg(count_of(good, "Signature Verif") == 0, "%s", good);
+	ck_assert_msg(count_of(good, ".json OK") == 12, "%s", good);
+	remove_folder();
+	log_has_ed25519 = true;
 }
 END_TEST
 
@@ -596,6 +642,7 @@ int main(void)
 	tcase_add_test(tests, members_are_those_of_the_document);
 	tcase_add_test(tests, fixed_texts_are_those_of_the_document);
 	tcase_add_test(tests, members_of_members);
+	tcase_add_loop_test(tests, the_ledgers_keys, 0, 2);
 	tcase_add_test(tests, what_it_says_of_a_whole_erasure);
 	tcase_add_test(tests, final_only_when_nothing_is_open);
 	tcase_add_test(tests, final_entry_alone_makes_nothing_final);
@@ -609,6 +656,7 @@ int main(void)
 	tcase_add_test(tests, no_text_becomes_html);
 	tcase_add_test(tests, japanese_view_has_every_fixed_text);
 	tcase_add_test(tests, the_commands_of_verify_txt_verify);
+	tcase_add_test(tests, verify_txt_of_a_ledger_with_one_key);
 	suite_add_tcase(suite, tests);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "crypto.h"
+#include "ed25519.h"
 #include "evidence.h"
 #include "format.h"
 #include "ledger.h"
@@ -90,6 +91,24 @@ static inline kms_err pen_note(const struct pen *pen, struct kms_bytes text, str
 	kms_write_text(&out, "\n");
 	kms_write_bytes(&out, kms_buf_bytes(&line));
 	return kms_writer_take(&out, note);
+}
+
+/* The ledger's second key: its line comes after that of the first. */
+enum { LOG_SEED = 0x11 };
+static bool log_has_ed25519 = true;
+
+static inline kms_err log_note(struct kms_bytes text, struct kms_buf *ret_note)
+{
+	KMS_AUTO_BUF note = {0};
+	KMS_AUTO_BUF line = {0};
+	KMS_AUTO_WRITER out = kms_writer_grow(TLOG_NOTE_MAX);
+	KMS_TRY(pen_note(&log_pen, text, &note));
+	kms_write_bytes(&out, kms_buf_bytes(&note));
+	if (log_has_ed25519) {
+		ed25519_line(ORIGIN, LOG_SEED, text, &line);
+		kms_write_bytes(&out, kms_buf_bytes(&line));
+	}
+	return kms_writer_take(&out, ret_note);
 }
 
 static inline void statement_sign(const struct format_statement *statement, struct kms_buf *ret)
@@ -420,6 +439,11 @@ kms_err store_erasure_entries(
 kms_err store_setting_get(struct store *store, const char *name, char **ret_value)
 {
 	(void)store;
+	if (strcmp(name, "ledger_vkey_ed25519") == 0) {
+		const struct tlog_vkey vkey = ed25519_vkey(ORIGIN, LOG_SEED);
+		return log_has_ed25519 ? tlog_vkey_text(&vkey, ret_value)
+				       : kms_text(ret_value, "%s", "");
+	}
 	ck_assert_str_eq(name, "ledger_vkey");
 	return kms_text(ret_value, "%s", log_pen.text);
 }
@@ -525,7 +549,7 @@ kms_err ledger_covered(struct ledger *ledger, uint64_t seq, int timeout_ms, uint
 	OK(tlog_edge_root(&log_edge, &checkpoint.root));
 	OK(tlog_checkpoint_text(&checkpoint, &text));
 	*ret_size = log_count;
-	return pen_note(&log_pen, kms_buf_bytes(&text), ret_checkpoint);
+	return log_note(kms_buf_bytes(&text), ret_checkpoint);
 }
 
 kms_err ledger_inclusion(struct ledger *ledger, uint64_t seq, uint64_t size,

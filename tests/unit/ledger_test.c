@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "crypto.h"
+#include "ed25519.h"
 #include "format.h"
 #include "ledger.h"
 #include "record.h"
@@ -174,25 +175,80 @@ static kms_err check_extends(struct token *token, const struct model_head_sign *
 	return tlog_check_consistency(last.size, &last.root, next.size, &next.root, &proof);
 }
 
-kms_err token_head_sign(
-	struct token *token, const struct model_head_sign *request, struct kms_buf *ret_note)
+/* What the system token answers: as it must, or so that kmsd has to refuse it. */
+enum says {
+	SAYS_GOOD,
+	SAYS_NO_SECOND, /* the P-256 line alone */
+	SAYS_NO_FIRST,
+	SAYS_SWAPPED,
+	SAYS_BAD_FIRST, /* each good, but of something else */
+	SAYS_BAD_SECOND,
+	SAYS_OTHER_SECOND, /* another key of the log's name */
+	SAYS_MORE,         /* a third line, of whoever */
+	SAYS,
+};
+enum { SEED = 0x11, OTHER_SEED = 0x22 };
+static _Atomic enum says sys_says;
+static _Atomic unsigned sys_asked;
+static bool sys_has_ed25519 = true;
+
+static kms_err write_p256(struct kms_writer *note, struct token *token, struct kms_bytes text)
 {
 	uint8_t raw[CRYPTO_SIG_RAW];
 	KMS_AUTO_BUF der = {0};
 	KMS_AUTO_BUF line = {0};
+	KMS_TRY(crypto_sign(token->signer, text, raw));
+	KMS_TRY(crypto_sig_raw_to_der(raw, &der));
+	KMS_TRY(tlog_note_line(&token->vkey, kms_buf_bytes(&der), &line));
+	kms_write_bytes(note, kms_buf_bytes(&line));
+	return KMS_OK;
+}
+
+static void write_ed25519(
+	struct kms_writer *note, const char *name, uint8_t seed, struct kms_bytes text)
+{
+	KMS_AUTO_BUF line = {0};
+	ed25519_line(name, seed, text, &line);
+	kms_write_bytes(note, kms_buf_bytes(&line));
+}
+
+static kms_err say_note(
+	struct token *token, enum says says, struct kms_bytes text, struct kms_buf *ret_note)
+{
+	const struct kms_bytes other = kms_bytes_str("other\n");
+	KMS_AUTO_WRITER note = kms_writer_grow(TLOG_NOTE_MAX);
+	kms_write_bytes(&note, text);
+	kms_write_text(&note, "\n");
+	if (says == SAYS_SWAPPED) {
+		write_ed25519(&note, ORIGIN, SEED, text);
+	}
+	if (says != SAYS_NO_FIRST) {
+		KMS_TRY(write_p256(&note, token, says == SAYS_BAD_FIRST ? other : text));
+	}
+	if (sys_has_ed25519 && says != SAYS_NO_SECOND && says != SAYS_SWAPPED) {
+		write_ed25519(&note, ORIGIN, says == SAYS_OTHER_SECOND ? OTHER_SEED : SEED,
+			says == SAYS_BAD_SECOND ? other : text);
+	}
+	if (says == SAYS_MORE) {
+		write_ed25519(&note, "witness", OTHER_SEED, text);
+	}
+	return kms_writer_take(&note, ret_note);
+}
+
+kms_err token_head_sign(
+	struct token *token, const struct model_head_sign *request, struct kms_buf *ret_note)
+{
+	const enum says says = sys_says;
 	if (token->down) {
 		return KMS_ERR(TOKEN_DOWN);
 	}
 	KMS_TRY(check_extends(token, request));
-	KMS_TRY(crypto_sign(token->signer, request->checkpoint, raw));
-	KMS_TRY(crypto_sig_raw_to_der(raw, &der));
-	KMS_TRY(tlog_note_line(&token->vkey, kms_buf_bytes(&der), &line));
-	KMS_AUTO_WRITER note = kms_writer_grow(TLOG_NOTE_MAX);
-	kms_write_bytes(&note, request->checkpoint);
-	kms_write_text(&note, "\n");
-	kms_write_bytes(&note, kms_buf_bytes(&line));
+	sys_asked++;
+	if (says != SAYS_GOOD) {
+		return say_note(token, says, request->checkpoint, ret_note);
+	}
 	kms_buf_free(&token->note);
-	KMS_TRY(kms_writer_take(&note, &token->note));
+	KMS_TRY(say_note(token, says, request->checkpoint, &token->note));
 	return kms_buf_copy(kms_buf_bytes(&token->note), ret_note);
 }
 
@@ -230,6 +286,15 @@ static void put_vkey(const struct token *token, char *text, size_t cap)
 	(void)snprintf(text, cap, "%s", vkey);
 }
 
+static void put_ed25519(struct model_change *log_open, const char *name)
+{
+	KMS_AUTO_FREE char *text = NULL;
+	const struct tlog_vkey vkey = ed25519_vkey(name, SEED);
+	OK(tlog_vkey_text(&vkey, &text));
+	(void)snprintf(log_open->u.log_open.ledger_vkey_ed25519,
+		sizeof(log_open->u.log_open.ledger_vkey_ed25519), "%s", text);
+}
+
 static void fill_token(struct model_token *row, const struct token *token, unsigned tenant)
 {
 	row->id = token->id;
@@ -249,6 +314,9 @@ static void found(void)
 	struct model_tenant_set *first = &change.u.log_open.first;
 	(void)snprintf(change.u.log_open.origin, sizeof(change.u.log_open.origin), ORIGIN);
 	put_vkey(sys, change.u.log_open.ledger_vkey, sizeof(change.u.log_open.ledger_vkey));
+	if (sys_has_ed25519) {
+		put_ed25519(&change, ORIGIN);
+	}
 	fill_token(&change.u.log_open.system_token, sys, 0);
 	first->tenant.id = id(TENANT);
 	(void)snprintf(first->tenant.label.text, sizeof(first->tenant.label.text), "secret name");
@@ -288,6 +356,12 @@ static void set_up(void)
 {
 	set_up_stopped();
 	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
+}
+
+static void set_up_one_key(void)
+{
+	sys_has_ed25519 = false;
+	set_up();
 }
 
 static void tear_down(void)
@@ -844,6 +918,93 @@ START_TEST(the_head_is_signed_when_it_grew)
 }
 END_TEST
 
+/* Which signed sizes and bytes are published, and stored. */
+static void published(uint64_t *ret_size, struct kms_buf *ret_note)
+{
+	uint64_t size = 0;
+	KMS_AUTO_BUF stored = {0};
+	OK(ledger_head(ledger, &size, ret_size, ret_note));
+	OK(store_checkpoint_last(store, &size, &stored));
+	ck_assert_uint_le(size, *ret_size);
+}
+
+START_TEST(both_signatures_are_published)
+{
+	uint64_t seq = 0, size = 0;
+	KMS_AUTO_BUF note = {0};
+	struct kms_bytes text;
+	const struct tlog_vkey keys[] = {sys->vkey, ed25519_vkey(ORIGIN, SEED)};
+	OK(say("one", 0, &seq));
+	wait_signed(2);
+	published(&size, &note);
+	OK(tlog_note_open_exact(kms_buf_bytes(&note), TLOG_NOTE_MAX, keys, 2, &text));
+}
+END_TEST
+
+/* Nothing but both signatures, good and in their order, is stored or shown. */
+START_TEST(half_signed_heads_are_not_published)
+{
+	uint64_t seq = 0, before = 0, after = 0;
+	KMS_AUTO_BUF note = {0};
+	KMS_AUTO_BUF same = {0};
+	wait_signed(1);
+	published(&before, &note);
+	sys_says = (enum says)_i;
+	sys_asked = 0;
+	OK(say("one", 0, &seq));
+	for (int i = 0; i < 100 && sys_asked < 2; i++) { /* the first answer was judged by then */
+		(void)usleep(100 * 1000);
+	}
+	ck_assert_uint_ge(sys_asked, 2);
+	published(&after, &same);
+	ck_assert_uint_eq(before, after);
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&note), kms_buf_bytes(&same)));
+	sys_says = SAYS_GOOD;
+	wait_signed(seq + 1);
+	/* and a start does not believe such a last head either */
+	ledger_free(&ledger);
+	KMS_AUTO_BUF good = sys->note;
+	struct tlog_checkpoint head;
+	struct kms_bytes text;
+	KMS_AUTO_BUF body = {0};
+	sys->note = (struct kms_buf){0};
+	OK(tlog_note_open(kms_buf_bytes(&good), &sys->vkey, 1, &text));
+	OK(tlog_checkpoint_parse(text, &head));
+	OK(tlog_checkpoint_text(&head, &body));
+	OK(say_note(sys, (enum says)_i, kms_buf_bytes(&body), &sys->note));
+	kms_err err = ledger_start(store, &set, sys, NULL, LEASE_S, &ledger);
+	ck_assert_msg(kms_is(err, KMS_CODE_INTEGRITY) || kms_is(err, KMS_CODE_FORMAT), "%s",
+		kms_err_name(err));
+	kms_buf_free(&sys->note);
+	sys->note = good;
+	good = (struct kms_buf){0};
+	OK(ledger_start(store, &set, sys, NULL, LEASE_S, &ledger));
+}
+END_TEST
+
+/* A log that was opened without the second key: its token's second line is no line of the log. */
+START_TEST(a_log_of_one_key_has_one_line)
+{
+	uint64_t seq = 0, size = 0;
+	KMS_AUTO_BUF note = {0};
+	struct kms_bytes text;
+	OK(say("one", 0, &seq));
+	wait_signed(2);
+	published(&size, &note);
+	OK(tlog_note_open_exact(kms_buf_bytes(&note), TLOG_NOTE_MAX, &sys->vkey, 1, &text));
+	sys_has_ed25519 = true;
+	sys_asked = 0;
+	OK(say("two", 0, &seq));
+	for (int i = 0; i < 100 && sys_asked < 2; i++) {
+		(void)usleep(100 * 1000);
+	}
+	kms_buf_free(&note);
+	uint64_t after = 0;
+	published(&after, &note);
+	ck_assert_uint_eq(size, after);
+}
+END_TEST
+
 /* Each entry, as it is stored, leads to the root of the checkpoint that covers it. */
 START_TEST(entries_are_proven_under_a_signed_checkpoint)
 {
@@ -1050,6 +1211,17 @@ START_TEST(found_refuses_another_logs_key)
 	put_vkey(sys, change.u.log_open.ledger_vkey, sizeof(change.u.log_open.ledger_vkey));
 	OK(store_open(NULL, STORE_CREATE, &memory));
 	FAILS(ledger_found(memory, &change), ARGUMENT);
+	(void)snprintf(change.u.log_open.origin, sizeof(change.u.log_open.origin), ORIGIN);
+	put_ed25519(&change, "other/log");
+	FAILS(ledger_found(memory, &change), ARGUMENT);
+	/* a key of one kind in the place of the other */
+	put_vkey(sys, change.u.log_open.ledger_vkey_ed25519,
+		sizeof(change.u.log_open.ledger_vkey_ed25519));
+	FAILS(ledger_found(memory, &change), UNSUPPORTED);
+	put_ed25519(&change, ORIGIN);
+	memcpy(change.u.log_open.ledger_vkey, change.u.log_open.ledger_vkey_ed25519,
+		sizeof(change.u.log_open.ledger_vkey_ed25519));
+	FAILS(ledger_found(memory, &change), UNSUPPORTED);
 	store_free(&memory);
 }
 END_TEST
@@ -1379,6 +1551,8 @@ int main(void)
 	tcase_add_test(running_case, denials_have_a_limit_and_are_counted_beyond);
 	tcase_add_test(running_case, counted_denials_are_written_at_the_end);
 	tcase_add_test(running_case, the_head_is_signed_when_it_grew);
+	tcase_add_test(running_case, both_signatures_are_published);
+	tcase_add_loop_test(running_case, half_signed_heads_are_not_published, SAYS_GOOD + 1, SAYS);
 	tcase_add_test(running_case, entries_are_proven_under_a_signed_checkpoint);
 	tcase_add_test(running_case, replay_rebuilds_an_erasure);
 	tcase_add_loop_test(running_case, replay_finds_a_changed_erasure, 0,
@@ -1393,6 +1567,11 @@ int main(void)
 	tcase_add_loop_test(running_case, replay_finds_what_was_changed, 0,
 		(int)(sizeof(TAMPERINGS) / sizeof(TAMPERINGS[0])));
 	suite_add_tcase(suite, running_case);
+	TCase *one_key = tcase_create("one key");
+	tcase_add_checked_fixture(one_key, set_up_one_key, tear_down);
+	tcase_set_timeout(one_key, 60);
+	tcase_add_test(one_key, a_log_of_one_key_has_one_line);
+	suite_add_tcase(suite, one_key);
 	TCase *stopped = tcase_create("stopped");
 	tcase_add_checked_fixture(stopped, set_up_stopped, tear_down);
 	tcase_set_timeout(stopped, 60);

@@ -10,6 +10,7 @@
 
 #include "crypto.h"
 #include "p11_int.h"
+#include "softhsm_leak.h"
 
 #include <check.h>
 #include <dirent.h>

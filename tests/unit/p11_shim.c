@@ -56,6 +56,14 @@ static CK_RV generate_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
 	return rv;
 }
 
+static bool is_ed25519(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object)
+{
+	CK_KEY_TYPE type = 0;
+	CK_ATTRIBUTE attribute = {CKA_KEY_TYPE, &type, sizeof(type)};
+	return shim.real->C_GetAttributeValue(session, object, &attribute, 1) == CKR_OK &&
+	       type == CKK_EC_EDWARDS;
+}
+
 static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	CK_ATTRIBUTE_PTR attribute, CK_ULONG count)
 {
@@ -66,6 +74,10 @@ static CK_RV get_attribute(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
 	CK_RV rv = shim.real->C_GetAttributeValue(session, object, attribute, count);
 	if (rv == CKR_OK && shim.flip != 0 && attribute->type == shim.flip) {
 		*(CK_BBOOL *)attribute->pValue ^= CK_TRUE;
+	}
+	if (rv == CKR_OK && shim.ed25519_weak && attribute->type == CKA_SENSITIVE &&
+		is_ed25519(session, object)) {
+		*(CK_BBOOL *)attribute->pValue = CK_FALSE;
 	}
 	return rv;
 }
@@ -168,11 +180,40 @@ static CK_RV generate_random(CK_SESSION_HANDLE session, CK_BYTE_PTR out, CK_ULON
 	return shim.real->C_GenerateRandom(session, out, len);
 }
 
+static CK_RV generate_key_pair(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
+	CK_ATTRIBUTE_PTR public_template, CK_ULONG public_count, CK_ATTRIBUTE_PTR private_template,
+	CK_ULONG private_count, CK_OBJECT_HANDLE_PTR public_key, CK_OBJECT_HANDLE_PTR private_key)
+{
+	FAIL("C_GenerateKeyPair");
+	if (shim.no_ed25519 && mechanism->mechanism == CKM_EC_EDWARDS_KEY_PAIR_GEN) {
+		return CKR_MECHANISM_INVALID;
+	}
+	return shim.real->C_GenerateKeyPair(session, mechanism, public_template, public_count,
+		private_template, private_count, public_key, private_key);
+}
+
+static bool signs_ed25519; /* the operation that C_SignInit began */
+
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
+{
+	FAIL("C_SignInit");
+	signs_ed25519 = mechanism->mechanism == CKM_EDDSA;
+	if (signs_ed25519) {
+		FAIL("C_SignInit Ed25519");
+	}
+	return shim.real->C_SignInit(session, mechanism, key);
+}
+
 static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR in, CK_ULONG in_len, CK_BYTE_PTR out,
 	CK_ULONG_PTR out_len)
 {
 	FAIL("C_Sign");
-	return shim.real->C_Sign(session, in, in_len, out, out_len);
+	CK_RV rv = shim.real->C_Sign(session, in, in_len, out, out_len);
+	if (rv == CKR_OK && signs_ed25519) {
+		out[0] ^= shim.ed25519_lies ? 1 : 0;
+		*out_len -= shim.ed25519_short ? 1 : 0;
+	}
+	return rv;
 }
 
 EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_list)
@@ -199,6 +240,8 @@ EXPORT CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR ret_list)
 	list.C_DecryptInit = decrypt_init;
 	list.C_GenerateRandom = generate_random;
 	list.C_Sign = sign;
+	list.C_SignInit = sign_init;
+	list.C_GenerateKeyPair = generate_key_pair;
 	*ret_list = &list;
 	return CKR_OK;
 }

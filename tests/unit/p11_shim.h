@@ -25,6 +25,12 @@ struct shim {
 	bool destroy_feigns;
 	bool feigned_is_found;
 	bool feigned_works;
+	/* C_GenerateKeyPair and C_SignInit know no Ed25519; or C_Sign makes a wrong signature,
+	 * which is one byte too short where ed25519_short says so. Nothing else is touched. */
+	bool no_ed25519;
+	bool ed25519_lies;
+	bool ed25519_short;
+	bool ed25519_weak; /* CKA_SENSITIVE of such a key reads false */
 	bool encrypt_lies; /* C_Encrypt changes the first byte of a GCM answer */
 	bool decrypt_lies; /* C_Decrypt takes any tag */
 	unsigned logins;   /* calls of C_Login that were counted */

@@ -312,6 +312,8 @@ END_TEST
 
 /* ---- platform files ---- */
 
+static const char *ed25519; /* the ledger's second key, as the file has it; NULL: not there */
+
 static kms_err read_platform(struct record_platform *ret_platform)
 {
 	KMS_AUTO(doc) file = NULL;
@@ -321,6 +323,9 @@ static kms_err read_platform(struct record_platform *ret_platform)
 	doc_set_text(file, "v", version);
 	doc_set_text(file, "origin", tenant_name);
 	doc_set_text(file, "ledger_vkey", "kms.example/kmsd/1+00000000+AAAA");
+	if (ed25519 != NULL) {
+		doc_set_text(file, "ledger_vkey_ed25519", ed25519);
+	}
 	token_set(doc_set_object(file, "system_token"), 9);
 	doc_set_text(file, "ca", pem);
 	people_set(doc_set_array(file, "principals"));
@@ -337,6 +342,7 @@ static void platform_setup(void)
 	people[0].certificate = "operator";
 	people[0].role = "operator";
 	people_count = 1;
+	ed25519 = NULL;
 	version = "kmsd-platform/1";
 	tenant_name = "kms.example/kmsd/1";
 }
@@ -353,6 +359,7 @@ START_TEST(a_platform_file)
 {
 	struct record_platform platform;
 	static char origin[257];
+	static char long_key[sizeof(platform.ledger_vkey_ed25519) + 1];
 	platform_setup();
 	ck_assert(kms_is_ok(read_platform(&platform)));
 	ck_assert_str_eq(platform.origin, "kms.example/kmsd/1");
@@ -362,6 +369,23 @@ START_TEST(a_platform_file)
 	ck_assert(kms_id_is_zero(&platform.system_token.tenant));
 	record_platform_free(&platform);
 	ck_assert_ptr_null(platform.ca_pem);
+	ck_assert_str_eq(platform.ledger_vkey_ed25519, "");
+
+	ed25519 = "kms.example/kmsd/1+11111111+AQAA";
+	ck_assert(kms_is_ok(read_platform(&platform)));
+	ck_assert_str_eq(platform.ledger_vkey, "kms.example/kmsd/1+00000000+AAAA");
+	ck_assert_str_eq(platform.ledger_vkey_ed25519, ed25519);
+	record_platform_free(&platform);
+	ed25519 = ""; /* none is a member that is not there */
+	platform_refused(KMS_CODE_FORMAT);
+	memset(long_key, 'k', sizeof(long_key) - 1);
+	ed25519 = long_key;
+	platform_refused(KMS_CODE_TOO_LARGE);
+	long_key[sizeof(platform.ledger_vkey_ed25519) - 1] = 0;
+	ed25519 = long_key;
+	ck_assert(kms_is_ok(read_platform(&platform)));
+	record_platform_free(&platform);
+	platform_setup();
 
 	people[0].role = "custodian"; /* no tenant's role is the platform's to give */
 	platform_refused(KMS_CODE_ARGUMENT);

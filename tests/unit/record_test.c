@@ -160,6 +160,7 @@ static void make_log_open(void)
 	change.actor = (struct kms_id){{0}};
 	memcpy(change.u.log_open.origin, "kms.example/kmsd/1", 19);
 	memcpy(change.u.log_open.ledger_vkey, "kms.example/kmsd/1+00000000+AAAA", 33);
+	memcpy(change.u.log_open.ledger_vkey_ed25519, "kms.example/kmsd/1+11111111+AQAA", 33);
 	change.u.log_open.system_token = token_of(SYSTEM, (struct kms_id){{0}});
 	change.u.log_open.principal_count = 1;
 	change.u.log_open.principals = zeroed(1, sizeof(struct model_principal));
@@ -693,11 +694,57 @@ START_TEST(use_reading_is_strict)
 }
 END_TEST
 
+/* log.open with its second key as the text says it, and what comes back. */
+static kms_err log_open_with(const char *member, char ret_key[320])
+{
+	static const char both[] = "\"ledger_vkey_ed25519\":\"kms.example/kmsd/1+11111111+AQAA\",";
+	KMS_AUTO_BUF json = {0};
+	KMS_AUTO_FREE char *text = NULL;
+	KMS_AUTO_FREE char *changed = NULL;
+	struct record_head back_head;
+	static struct model_change back; /* too large for the stack */
+	make(0);
+	ck_assert(kms_is_ok(record_entry_write(&head, &change, &json)));
+	ck_assert(kms_is_ok(kms_text(&text, "%.*s", (int)json.len, (const char *)json.ptr)));
+	char *at = strstr(text, both);
+	ck_assert_ptr_nonnull(at);
+	ck_assert(kms_is_ok(
+		kms_text(&changed, "%.*s%s%s", (int)(at - text), text, member, at + strlen(both))));
+	memset(&back, 0, sizeof(back));
+	KMS_TRY(record_entry_read(kms_bytes_str(changed), &back_head, &back));
+	memcpy(ret_key, back.u.log_open.ledger_vkey_ed25519, 320);
+	model_change_free(&back);
+	return KMS_OK;
+}
+
+START_TEST(a_log_has_a_second_key_or_none)
+{
+	char key[320], longest[400] = "\"ledger_vkey_ed25519\":\"";
+	ck_assert(kms_is_ok(log_open_with("\"ledger_vkey_ed25519\":\"a\",", key)));
+	ck_assert_str_eq(key, "a");
+	ck_assert(kms_is_ok(log_open_with("", key)));
+	ck_assert_str_eq(key, "");
+	ck_assert(kms_is(log_open_with("\"ledger_vkey_ed25519\":\"\",", key), KMS_CODE_FORMAT));
+	ck_assert(kms_is_ok(log_open_with("\"ledger_vkey_ed25519\":null,", key))); /* none, too */
+	ck_assert_str_eq(key, "");
+	ck_assert(kms_is(log_open_with("\"ledger_vkey_ed25519\":7,", key), KMS_CODE_FORMAT));
+	memset(longest + strlen(longest), 'k', 320);
+	(void)strcat(longest, "\",");
+	ck_assert(kms_is(log_open_with(longest, key), KMS_CODE_TOO_LARGE));
+	/* and one without is written without the member, as logs with one key were before */
+	KMS_AUTO_BUF json = {0};
+	make(0);
+	change.u.log_open.ledger_vkey_ed25519[0] = '\0';
+	ck_assert(kms_is_ok(record_entry_write(&head, &change, &json)));
+	ck_assert_ptr_null(memmem(json.ptr, json.len, "ed25519", 7));
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = {entries_golden, a_birth_comes_back_whole, reading_is_strict,
 		writing_refuses_contradictions, limits, uses_golden_both_ways,
-		use_reading_is_strict};
+		use_reading_is_strict, a_log_has_a_second_key_or_none};
 	Suite *suite = suite_create("record");
 	TCase *all = tcase_create("all");
 	tcase_add_checked_fixture(all, setup, teardown);

@@ -136,8 +136,9 @@ static kms_err intend(unsigned key, uint32_t version, unsigned kek)
 
 static void make_key(unsigned key, uint32_t version, unsigned kek)
 {
-	struct model_change change = {.type = MODEL_CHANGE_KEY_RESULT, .tenant = id(TENANT)};
+	static struct model_change change; /* too large for the stack beside that of intend */
 	OK(intend(key, version, kek));
+	change = (struct model_change){.type = MODEL_CHANGE_KEY_RESULT, .tenant = id(TENANT)};
 	change.u.key_result.key = id(key);
 	change.u.key_result.version = version;
 	change.u.key_result.made = true;

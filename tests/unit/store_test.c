@@ -149,10 +149,11 @@ static struct model_change event(enum model_event what, enum model_state state)
 
 static void make_key(void)
 {
-	struct model_change first = intent(KEY, 1, 20);
-	struct model_change second = result(KEY, 1, 20, true);
-	OK(apply(&first, 1));
-	OK(apply(&second, 2));
+	static struct model_change change; /* too large for the stack */
+	change = intent(KEY, 1, 20);
+	OK(apply(&change, 1));
+	change = result(KEY, 1, 20, true);
+	OK(apply(&change, 2));
 }
 
 /* ---- fixtures ---- */
@@ -352,7 +353,8 @@ START_TEST(tenant_add_refuses)
 	change.u.tenant_add.tenant.id = (struct kms_id){{0}};
 	FAILS(apply(&change, 1), ARGUMENT);
 	model_change_free(&change);
-	struct model_change again = {.type = MODEL_CHANGE_LOG_OPEN};
+	static struct model_change again; /* too large for the stack */
+	again.type = MODEL_CHANGE_LOG_OPEN;
 	FAILS(apply(&again, 1), EXISTS);
 }
 END_TEST

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "crypto.h"
+#include "ed25519.h"
 #include "tlog.h"
 
 /* Made with the openssl command and sha256sum, so that this code does not judge itself. */
@@ -136,6 +137,219 @@ START_TEST(vkeys_have_one_spelling)
 }
 END_TEST
 
+/* ---- Ed25519: key and note of Go's sumdb/note, as its documentation has them ---- */
+
+static const char NEUMANN[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+#define NEUMANN_TEXT                                                                               \
+	"If you think cryptography is the answer to your problem,\n"                               \
+	"then you don't know what your problem is.\n"
+#define NEUMANN_LINE                                                                               \
+	"\u2014 PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqf" \
+	"qdngotpRZb6KE6RyyBwJnAM=\n"
+static const char NEUMANN_NOTE[] = NEUMANN_TEXT "\n" NEUMANN_LINE;
+
+START_TEST(ed25519_vkeys_come_and_go)
+{
+	static const char *const keys[] = {
+		NEUMANN, "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"};
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct tlog_vkey vkey, made;
+		KMS_AUTO_FREE char *text = NULL;
+		ok(tlog_vkey_parse_ed25519(keys[i], &vkey));
+		ck_assert_uint_eq(vkey.type, TLOG_VKEY_ED25519);
+		ck_assert_uint_eq(vkey.spki_len, 0);
+		ok(tlog_vkey_text(&vkey, &text));
+		ck_assert_str_eq(text, keys[i]);
+		ok(tlog_vkey_make_ed25519(vkey.name, vkey.ed25519, &made));
+		ck_assert_uint_eq(made.id, vkey.id);
+	}
+}
+END_TEST
+
+START_TEST(ed25519_vkeys_have_one_spelling)
+{
+	/* Go's own bad keys: of 37 bytes, of an unknown type, both with the ID that fits */
+	static const struct {
+		const char *text;
+		enum kms_code code;
+	} cases[] = {
+		{"", KMS_CODE_FORMAT},
+		{"name+0b91e95a+", KMS_CODE_FORMAT},
+		{"name+0b91e95a+AQ==", KMS_CODE_FORMAT},
+		{"name+0b91e95a+Ag==", KMS_CODE_UNSUPPORTED},
+		{"PeterNeumann+cc469956+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TWBADKEY==",
+			KMS_CODE_FORMAT},
+		{"PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+			KMS_CODE_UNSUPPORTED},
+		{"PeterNeuman+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+			KMS_CODE_FORMAT}, /* the name is in the ID */
+		{"PeterNeumann+C74F20A3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+			KMS_CODE_FORMAT},
+		{"PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TX",
+			KMS_CODE_FORMAT},
+		{"Peter Neumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+			KMS_CODE_FORMAT},
+	};
+	struct tlog_vkey vkey;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		kms_err err = tlog_vkey_parse_ed25519(cases[i].text, &vkey);
+		ck_assert_msg(
+			kms_is(err, cases[i].code), "%s: %s", cases[i].text, kms_err_name(err));
+	}
+	/* neither is taken where the other is meant */
+	ck_assert(kms_is(tlog_vkey_parse_ed25519(VKEY, &vkey), KMS_CODE_UNSUPPORTED));
+	ck_assert(kms_is(tlog_vkey_parse(NEUMANN, &vkey), KMS_CODE_UNSUPPORTED));
+}
+END_TEST
+
+START_TEST(a_logs_keys_have_their_places)
+{
+	struct tlog_log_keys keys;
+	ok(tlog_log_keys_parse(VKEY, "", &keys));
+	ck_assert_uint_eq(keys.count, 1);
+	ok(tlog_log_keys_parse(VKEY, NEUMANN, &keys));
+	ck_assert_uint_eq(keys.count, 2);
+	ck_assert(keys.keys[0].type == TLOG_VKEY_ECDSA && keys.keys[1].type == TLOG_VKEY_ED25519);
+	ck_assert(kms_is(tlog_log_keys_parse(NEUMANN, "", &keys), KMS_CODE_UNSUPPORTED));
+	ck_assert(kms_is(tlog_log_keys_parse(NEUMANN, VKEY, &keys), KMS_CODE_UNSUPPORTED));
+	ck_assert(kms_is(tlog_log_keys_parse(VKEY, VKEY, &keys), KMS_CODE_UNSUPPORTED));
+	ck_assert(kms_is(tlog_log_keys_parse("", NEUMANN, &keys), KMS_CODE_FORMAT));
+}
+END_TEST
+
+START_TEST(opens_gos_note)
+{
+	struct tlog_vkey vkey;
+	struct kms_bytes text;
+	ok(tlog_vkey_parse_ed25519(NEUMANN, &vkey));
+	ok(tlog_note_open(kms_bytes_str(NEUMANN_NOTE), &vkey, 1, &text));
+	ck_assert(kms_bytes_equal(text, kms_bytes_str(NEUMANN_TEXT)));
+	ok(tlog_note_open_exact(kms_bytes_str(NEUMANN_NOTE), TLOG_NOTE_MAX, &vkey, 1, &text));
+	for (size_t i = 0; i < sizeof(NEUMANN_NOTE) - 1; i++) {
+		uint8_t note[sizeof(NEUMANN_NOTE)];
+		memcpy(note, NEUMANN_NOTE, sizeof(NEUMANN_NOTE));
+		note[i] ^= 1;
+		kms_err err = tlog_note_open(
+			(struct kms_bytes){note, sizeof(NEUMANN_NOTE) - 1}, &vkey, 1, &text);
+		ck_assert_msg(kms_is(err, KMS_CODE_FORMAT) || kms_is(err, KMS_CODE_INTEGRITY),
+			"byte %zu: %s", i, kms_err_name(err));
+	}
+	/* a signature of another length is none */
+	KMS_AUTO_BUF line = {0};
+	const uint8_t sig[65] = {0};
+	for (size_t len = 63; len <= 65; len++) {
+		kms_buf_free(&line);
+		ok(tlog_note_line(&vkey, (struct kms_bytes){sig, len}, &line));
+		KMS_AUTO_FREE char *note = NULL;
+		ok(kms_text(&note, NEUMANN_TEXT "\n%.*s", (int)line.len, (const char *)line.ptr));
+		ck_assert(kms_is(open_text(note, &vkey, 1), KMS_CODE_INTEGRITY));
+	}
+}
+END_TEST
+
+/* ---- two signatures ---- */
+
+enum { SEED = 0x11, OTHER_SEED = 0x22 };
+#define LOG "test.example/log"
+
+/* Lines of one text: of the log's two keys, of others by the same name, and bad ones. */
+static struct {
+	char *p256, *ed25519, *other_p256, *other_ed25519, *bad_p256, *bad_ed25519, *witness;
+} said;
+static struct tlog_vkey log_keys[2];
+
+static void line_text(struct kms_buf *line, char **ret_text)
+{
+	ok(kms_text(ret_text, "%.*s", (int)line->len, (const char *)line->ptr));
+	kms_buf_free(line);
+}
+
+static void two_keys(void)
+{
+	setup();
+	struct kms_buf line = {0};
+	log_keys[0] = known;
+	log_keys[1] = ed25519_vkey(LOG, SEED);
+	line_of("text\n", &line);
+	line_text(&line, &said.p256);
+	line_of("other\n", &line);
+	line_text(&line, &said.bad_p256);
+	ed25519_line(LOG, SEED, kms_bytes_str("text\n"), &line);
+	line_text(&line, &said.ed25519);
+	ed25519_line(LOG, SEED, kms_bytes_str("other\n"), &line);
+	line_text(&line, &said.bad_ed25519);
+	ed25519_line(LOG, OTHER_SEED, kms_bytes_str("text\n"), &line);
+	line_text(&line, &said.other_ed25519);
+	/* another key of the log's name: its own good signature */
+	struct crypto_signer *first = signer;
+	const struct tlog_vkey first_key = known;
+	signer = NULL;
+	setup();
+	line_of("text\n", &line);
+	line_text(&line, &said.other_p256);
+	crypto_signer_free(&signer);
+	signer = first;
+	known = first_key;
+	ok(kms_text(&said.witness, "\u2014 witness.example AAAAAAA=\n"));
+}
+
+static void two_keys_gone(void)
+{
+	char **all[] = {&said.p256, &said.ed25519, &said.other_p256, &said.other_ed25519,
+		&said.bad_p256, &said.bad_ed25519, &said.witness};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		free(*all[i]);
+		*all[i] = NULL;
+	}
+	teardown();
+}
+
+/* The verdicts on these lines under "text": of a reader that pins count of the log's keys, and of
+ * one that wants their lines exactly. */
+static void verdicts(size_t count, const char *first, const char *second, const char *third,
+	enum kms_code open, enum kms_code exact)
+{
+	struct kms_bytes text;
+	KMS_AUTO_FREE char *note = NULL;
+	ok(kms_text(&note, "text\n\n%s%s%s", first, second, third));
+	kms_err err = tlog_note_open(kms_bytes_str(note), log_keys, count, &text);
+	ck_assert_msg(kms_is(err, open), "%zu keys: %s\n%s", count, kms_err_name(err), note);
+	err = tlog_note_open_exact(kms_bytes_str(note), TLOG_NOTE_MAX, log_keys, count, &text);
+	ck_assert_msg(kms_is(err, exact), "%zu keys: %s\n%s", count, kms_err_name(err), note);
+}
+
+START_TEST(both_signatures_or_none)
+{
+	const enum kms_code good = KMS_CODE_OK, bad = KMS_CODE_INTEGRITY, more = KMS_CODE_FORMAT;
+	verdicts(2, said.p256, said.ed25519, "", good, good);
+	verdicts(2, said.ed25519, said.p256, "", good, more); /* swapped */
+	verdicts(2, said.p256, said.ed25519, said.witness, good, more);
+	verdicts(2, said.witness, said.p256, said.ed25519, good, more);
+	verdicts(2, said.p256, said.ed25519, said.ed25519, good, more); /* twice */
+	verdicts(2, said.p256, "", "", bad, bad);                       /* missing */
+	verdicts(2, said.ed25519, "", "", bad, bad);
+	verdicts(2, said.p256, said.p256, "", bad, bad);
+	verdicts(2, said.p256, said.bad_ed25519, "", bad, bad); /* one good, one not */
+	verdicts(2, said.bad_p256, said.ed25519, "", bad, bad);
+	verdicts(2, said.p256, said.ed25519, said.bad_ed25519, bad, bad);
+	verdicts(2, said.p256, said.other_ed25519, "", bad, bad); /* another of the name */
+	verdicts(2, said.other_p256, said.ed25519, "", bad, bad);
+	verdicts(2, said.p256, said.other_ed25519, said.ed25519, good, more);
+}
+END_TEST
+
+START_TEST(an_unpinned_ed25519_line_is_an_unknown_one)
+{
+	const enum kms_code good = KMS_CODE_OK, bad = KMS_CODE_INTEGRITY, more = KMS_CODE_FORMAT;
+	verdicts(1, said.p256, "", "", good, good);
+	verdicts(1, said.p256, said.ed25519, "", good, more);
+	verdicts(1, said.p256, said.bad_ed25519, "", good, more);
+	verdicts(1, said.p256, said.other_ed25519, "", good, more);
+	verdicts(1, said.ed25519, "", "", bad, bad);
+	verdicts(1, said.bad_p256, said.ed25519, "", bad, bad);
+}
+END_TEST
+
 START_TEST(names_are_checked)
 {
 	static const char *const good[] = {
@@ -181,8 +395,10 @@ START_TEST(opens_a_note_that_openssl_signed)
 	other.name[0] = 'x';
 	ck_assert(kms_is(open_text(NOTE, &other, 1), KMS_CODE_INTEGRITY));
 	ck_assert(kms_is(open_text(NOTE, NULL, 0), KMS_CODE_INTEGRITY));
-	const struct tlog_vkey both[] = {known, vkey};
-	ok(open_text(NOTE, both, 2));
+	/* every key that the caller names must have signed */
+	const struct tlog_vkey both[] = {vkey, known};
+	ck_assert(kms_is(open_text(NOTE, both, 2), KMS_CODE_INTEGRITY));
+	ok(open_text(NOTE, both, 1));
 }
 END_TEST
 
@@ -492,6 +708,10 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, vkeys_come_and_go);
 	tcase_add_test(tcase, vkeys_have_one_spelling);
+	tcase_add_test(tcase, ed25519_vkeys_come_and_go);
+	tcase_add_test(tcase, ed25519_vkeys_have_one_spelling);
+	tcase_add_test(tcase, a_logs_keys_have_their_places);
+	tcase_add_test(tcase, opens_gos_note);
 	tcase_add_test(tcase, names_are_checked);
 	tcase_add_test(tcase, opens_a_note_that_openssl_signed);
 	tcase_add_test(tcase, no_changed_byte_passes);
@@ -506,6 +726,12 @@ int main(void)
 	tcase_add_test(tcase, proof_files_have_one_spelling);
 	tcase_add_test(tcase, proof_files_have_their_limits);
 	suite_add_tcase(suite, tcase);
+	TCase *two = tcase_create("two signatures");
+	tcase_set_timeout(two, 60);
+	tcase_add_checked_fixture(two, two_keys, two_keys_gone);
+	tcase_add_test(two, both_signatures_or_none);
+	tcase_add_test(two, an_unpinned_ed25519_line_is_an_unknown_one);
+	suite_add_tcase(suite, two);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -970,7 +970,7 @@ static kms_err sign_manifest(const char *text)
 	struct tlog_vkey vkey;
 	struct kms_bytes opened;
 	KMS_TRY(manifest_sign(tokend, kms_bytes_str(text), &note));
-	ck_ok(p11_sign_key_find(tokend->p11, HEAD_MANIFEST_LABEL, &key));
+	ck_ok(p11_sign_key_find(tokend->p11, P11_SIGN_P256, HEAD_MANIFEST_LABEL, &key));
 	ck_ok(p11_sign_key_spki(&key, &spki));
 	ck_ok(tlog_vkey_make(ORIGIN "/manifest", kms_buf_bytes(&spki), &vkey));
 	char *vkey_text KMS_AUTO_FREE = NULL;

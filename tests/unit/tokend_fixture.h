@@ -8,6 +8,7 @@
 #define TOKEND_FIXTURE_H
 
 #include "tokend_int.h"
+#include "softhsm_leak.h"
 #include "tokmsg_samples.h"
 
 #include <fcntl.h>
@@ -121,14 +122,9 @@ static inline void restart(void)
 	ck_ok(start());
 }
 
-static inline void init_with(bool is_system, const char *more)
+/* kms-tokend --init, whose pins go to stdout. */
+static inline void init_quietly(struct owner *owner)
 {
-	KMS_AUTO(owner) owner = NULL;
-	kms_log_set("tokend_test", KMS_LOG_ERROR);
-	(void)strcpy(dir, "/tmp/kms-tokend-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	ck_ok(owner_read(write_owner(is_system, more), &owner));
-	/* The pins go to stdout. */
 	int out = dup(1), null = open("/dev/null", O_WRONLY);
 	ck_assert_int_ge(dup2(null, 1), 0);
 	kms_err err = init_run(owner);
@@ -136,6 +132,16 @@ static inline void init_with(bool is_system, const char *more)
 	(void)close(out);
 	(void)close(null);
 	ck_ok(err);
+}
+
+static inline void init_with(bool is_system, const char *more)
+{
+	KMS_AUTO(owner) owner = NULL;
+	kms_log_set("tokend_test", KMS_LOG_ERROR);
+	(void)strcpy(dir, "/tmp/kms-tokend-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_ok(owner_read(write_owner(is_system, more), &owner));
+	init_quietly(owner);
 	if (!is_system) {
 		shell("cd %s/token && openssl x509 -req -in session.csr -CA %s/ca.pem -CAkey "
 		      "%s/ca.key -CAcreateserial -days 2 -out session.pem 2>/dev/null",

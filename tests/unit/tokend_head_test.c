@@ -5,9 +5,11 @@
  */
 #include "tokend_fixture.h"
 
+#include "p11_shim.h"
 #include "proc.h"
 #include "toklink.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -69,8 +71,27 @@ static kms_err sign(int log, uint64_t from, uint64_t size)
 	return sign_as(ORIGIN, log, from, size);
 }
 
-/* What is held, and what stands on disk, is a note over that size. */
-static void holds(uint64_t size)
+/* The log's keys as the token has them now. */
+static void token_keys(bool has_ed25519, struct tlog_vkey keys[2])
+{
+	struct p11_sign_key key;
+	KMS_AUTO_BUF spki = {0};
+	ck_ok(p11_sign_key_find(tokend->p11, P11_SIGN_P256, HEAD_SIGN_LABEL, &key));
+	ck_ok(p11_sign_key_spki(&key, &spki));
+	ck_ok(tlog_vkey_make(ORIGIN, kms_buf_bytes(&spki), &keys[0]));
+	kms_err err =
+		p11_sign_key_find(tokend->p11, P11_SIGN_ED25519, HEAD_SIGN_ED25519_LABEL, &key);
+	if (has_ed25519) {
+		ck_ok(err);
+		ck_ok(tlog_vkey_make_ed25519(ORIGIN, key.point, &keys[1]));
+	} else {
+		ck_code(err, NOT_FOUND);
+	}
+}
+
+/* What is held, and what stands on disk, is a note over that size, with both signatures or, where
+ * the token has no Ed25519 key, with the one. */
+static void holds_with(bool has_ed25519, uint64_t size)
 {
 	struct kms_bytes note;
 	KMS_AUTO_BUF file = {0};
@@ -82,17 +103,31 @@ static void holds(uint64_t size)
 	}
 	ck_ok(state_read(&tokend->state, "head", TLOG_NOTE_MAX, &file));
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&file), note));
-	struct p11_sign_key key;
-	struct tlog_vkey vkey;
+	struct tlog_vkey keys[2];
 	struct tlog_checkpoint checkpoint;
 	struct kms_bytes text;
-	KMS_AUTO_BUF spki = {0};
-	ck_ok(p11_sign_key_find(tokend->p11, HEAD_SIGN_LABEL, &key));
-	ck_ok(p11_sign_key_spki(&key, &spki));
-	ck_ok(tlog_vkey_make(ORIGIN, kms_buf_bytes(&spki), &vkey));
-	ck_ok(tlog_note_open(note, &vkey, 1, &text));
+	token_keys(has_ed25519, keys);
+	ck_ok(tlog_note_open_exact(note, TLOG_NOTE_MAX, keys, has_ed25519 ? 2 : 1, &text));
 	ck_ok(tlog_checkpoint_parse(text, &checkpoint));
 	ck_assert_uint_eq(checkpoint.size, size);
+}
+
+static void holds(uint64_t size)
+{
+	holds_with(true, size);
+}
+
+/* The same without a look into the token: size alone. */
+static void holds_file(uint64_t size)
+{
+	struct kms_bytes note;
+	KMS_AUTO_BUF file = {0};
+	KMS_AUTO_FREE char *want = NULL;
+	ck_ok(head_last(tokend->head, &note));
+	ck_ok(state_read(&tokend->state, "head", TLOG_NOTE_MAX, &file));
+	ck_assert(kms_bytes_equal(kms_buf_bytes(&file), note));
+	ck_ok(kms_text(&want, "%s\n%llu\n", ORIGIN, (unsigned long long)size));
+	ck_assert(note.len > strlen(want) && memcmp(note.ptr, want, strlen(want)) == 0);
 }
 
 static void fresh_system(void)
@@ -167,6 +202,168 @@ START_TEST(a_changed_head_file_stops_the_start)
 	stop();
 	shell("sed -i 2s/3/2/ %s/token/state/head", dir);
 	ck_code(start(), INTEGRITY);
+}
+END_TEST
+
+/* ---- the second key ---- */
+
+/* One line of the head file, and it alone, is other than it was. */
+START_TEST(a_head_file_has_both_lines)
+{
+	static const char *const edits[] = {
+		"$d",                                  /* without the Ed25519 line */
+		"5d",                                  /* without the P-256 line */
+		"5{h;d};${G}",                         /* swapped */
+		"${p}",                                /* one twice */
+		"$ s/.$/A/",                           /* another base64 padding */
+		"$ s/\\(.*\\)..\\(....\\)$/\\1AA\\2/", /* another signature */
+		"5 s/\\(.*\\)..\\(....\\)$/\\1AA\\2/",
+	};
+	ck_ok(sign(0, 0, 3));
+	stop();
+	shell("cp %s/token/state/head %s/kept && test $(wc -l < %s/kept) = 6", dir, dir, dir);
+	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+		shell("sed '%s' %s/kept > %s/token/state/head && ! cmp -s %s/kept "
+		      "%s/token/state/head",
+			edits[i], dir, dir, dir, dir);
+		kms_err err = start();
+		ck_assert_msg(
+			kms_is(err, KMS_CODE_INTEGRITY), "%s: %s", edits[i], kms_err_name(err));
+	}
+	shell("cp %s/kept %s/token/state/head", dir, dir);
+	ck_ok(start());
+	holds(3);
+}
+END_TEST
+
+START_TEST(pins_name_both_keys)
+{
+	struct tlog_vkey keys[2];
+	KMS_AUTO_FREE char *p256 = NULL;
+	KMS_AUTO_FREE char *ed25519 = NULL;
+	token_keys(true, keys);
+	ck_ok(tlog_vkey_text(&keys[0], &p256));
+	ck_ok(tlog_vkey_text(&keys[1], &ed25519));
+	shell("grep -qxF \"ledger_key: '%s'\" %s/token/pins.yaml", p256, dir);
+	shell("grep -qxF \"ledger_key_ed25519: '%s'\" %s/token/pins.yaml", ed25519, dir);
+}
+END_TEST
+
+/* --init made it: there are no heads of one signature instead. */
+START_TEST(a_second_key_that_is_gone_stops_the_start)
+{
+	struct p11_sign_key key;
+	ck_ok(p11_sign_key_find(tokend->p11, P11_SIGN_ED25519, HEAD_SIGN_ED25519_LABEL, &key));
+	char id[2 * sizeof(key.id.b) + 1] = "";
+	for (size_t i = 0; i < sizeof(key.id.b); i++) {
+		(void)snprintf(id + 2 * i, 3, "%02x", key.id.b[i]);
+	}
+	stop();
+	/* SoftHSM writes CKA_ID as it is into the file of the public half. */
+	shell("n=0; for f in $(find %s/token -name '*.object'); do if od -An -v -tx1 $f | tr -d ' "
+	      "\\n' | grep -q %s; then rm $f; n=$((n + 1)); fi; done; test $n = 1",
+		dir, id);
+	ck_code(start(), NOT_FOUND);
+}
+END_TEST
+
+static struct shim *shim;
+
+/* A system token over a module that does as the test says, made and started. */
+static void system_on_shim(void (*before_init)(void))
+{
+	char self[400];
+	KMS_AUTO(owner) owner = NULL;
+	kms_log_set("tokend_test", KMS_LOG_ERROR);
+	(void)strcpy(dir, "/tmp/kms-tokend-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	ck_assert_int_gt(len, 0);
+	self[len] = '\0';
+	*strrchr(self, '/') = '\0';
+	const char *path = path_of("%s/p11_shim.so", self);
+	struct shim *(*control)(void);
+	void *symbol = dlsym(dlopen(path, RTLD_NOW), "shim_control");
+	memcpy(&control, &symbol, sizeof(control));
+	shim = control();
+	const char *file = write_owner(true, "");
+	shell("sed 's,^module: .*,module: %s,' $KMS_SOURCE/pkcs11-profiles/softhsm.yaml "
+	      "> %s/module.yaml && sed -i 's,^profile: .*,profile: %s/module.yaml,' %s",
+		path, dir, dir, file);
+	before_init();
+	ck_ok(owner_read(file, &owner));
+	init_quietly(owner);
+	ck_ok(start());
+	grow(0);
+	grow(1);
+}
+
+static void lies_not(void)
+{
+}
+static void knows_no_ed25519(void)
+{
+	shim->no_ed25519 = true;
+}
+static void signs_ed25519_badly(void)
+{
+	shim->ed25519_lies = true;
+}
+static void has_weak_ed25519(void)
+{
+	shim->ed25519_weak = true;
+}
+
+START_TEST(a_token_that_cannot_has_the_p256_key_alone)
+{
+	void (*const before[])(void) = {knows_no_ed25519, signs_ed25519_badly, has_weak_ed25519};
+	system_on_shim(before[_i]);
+	shell("grep -q \"^ledger_key: '\" %s/token/pins.yaml", dir);
+	shell("! grep -q ^ledger_key_ed25519: %s/token/pins.yaml", dir);
+	shell("grep -q '^# no ledger_key_ed25519: ' %s/token/pins.yaml", dir);
+	ck_ok(sign(0, 0, 3));
+	holds_with(false, 3);
+	restart();
+	ck_ok(sign(0, 3, 4));
+	holds_with(false, 4);
+	/* a token that learns it later has no such key for all that: --init runs once */
+	stop();
+	memset(shim, 0, offsetof(struct shim, logins));
+	ck_ok(start());
+	ck_ok(sign(0, 4, 5));
+	holds_with(false, 5);
+}
+END_TEST
+
+/* What fails for one key fails for both: no head is written, and none leaves. */
+START_TEST(one_signature_that_fails_fails_both)
+{
+	enum { ALWAYS = 1000000 };
+	system_on_shim(lies_not);
+	ck_ok(sign(0, 0, 3));
+	shim->function = "C_SignInit Ed25519";
+	shim->rv = CKR_GENERAL_ERROR;
+	shim->times = ALWAYS;
+	ck_code(sign(0, 3, 5), INTERNAL);
+	holds_file(3);
+	shim->function = "C_SignInit";
+	shim->times = 1; /* the first: P-256 */
+	shim->rv = CKR_KEY_FUNCTION_NOT_PERMITTED;
+	ck_code(sign(0, 3, 5), INTERNAL);
+	ck_assert_uint_eq(shim->times, 0);
+	holds_file(3);
+	shim->function = NULL;
+	shim->ed25519_lies = true;
+	ck_code(sign(0, 3, 5), INTERNAL);
+	holds_file(3);
+	shim->ed25519_lies = false;
+	shim->ed25519_short = true;
+	ck_code(sign(0, 3, 5), INTERNAL);
+	holds_file(3);
+	shim->ed25519_short = false;
+	holds(3);
+	ck_ok(sign(0, 3, 5));
+	holds(5);
 }
 END_TEST
 
@@ -320,6 +517,10 @@ START_TEST(an_owners_file_is_read_as_written)
 }
 END_TEST
 
+static void nothing(void)
+{
+}
+
 static TCase *case_of(const char *name, void (*before)(void))
 {
 	TCase *tcase = tcase_create(name);
@@ -336,6 +537,8 @@ int main(void)
 	TCase *loop = case_of("serve", fresh);
 	TCase *owner = case_of("owner", empty_directory);
 	suite_add_tcase(suite, head);
+	TCase *shimmed = case_of("shim", nothing);
+	suite_add_tcase(suite, shimmed);
 	suite_add_tcase(suite, loop);
 	suite_add_tcase(suite, owner);
 	tcase_add_test(head, heads_grow);
@@ -343,7 +546,12 @@ int main(void)
 	tcase_add_test(head, an_empty_log_has_no_head);
 	tcase_add_test(head, a_head_that_is_not_durable_does_not_leave);
 	tcase_add_test(head, a_changed_head_file_stops_the_start);
+	tcase_add_test(head, a_head_file_has_both_lines);
+	tcase_add_test(head, pins_name_both_keys);
+	tcase_add_test(head, a_second_key_that_is_gone_stops_the_start);
 	tcase_add_test(head, the_system_token_does_nothing_else);
+	tcase_add_loop_test(shimmed, a_token_that_cannot_has_the_p256_key_alone, 0, 3);
+	tcase_add_test(shimmed, one_signature_that_fails_fails_both);
 	tcase_add_test(loop, messages_over_a_socket);
 	tcase_add_test(owner, owners_files_that_are_refused);
 	tcase_add_test(owner, an_owners_file_is_read_as_written);

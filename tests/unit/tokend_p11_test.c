@@ -298,16 +298,19 @@ START_TEST(a_sign_key_signs)
 	struct kms_bytes message = kms_bytes_str("a checkpoint");
 	struct kms_buf spki = {0};
 	uint8_t raw[P11_SIG];
-	ck_code(p11_sign_key_find(p11, "ledger", &key), NOT_FOUND);
-	ck_ok(p11_sign_key_generate(p11, "ledger", &key));
-	ck_code(p11_sign_key_generate(p11, "ledger", &again), EXISTS);
-	ck_ok(p11_sign_key_generate(p11, "12345678901234567890123456789012", &again));
+	ck_code(p11_sign_key_find(p11, P11_SIGN_P256, "ledger", &key), NOT_FOUND);
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_P256, "ledger", &key));
+	ck_code(p11_sign_key_generate(p11, P11_SIGN_P256, "ledger", &again), EXISTS);
+	ck_ok(p11_sign_key_generate(
+		p11, P11_SIGN_P256, "12345678901234567890123456789012", &again));
 	ck_assert(memcmp(key.point, again.point, P11_POINT) != 0);
-	ck_code(p11_sign_key_generate(p11, "123456789012345678901234567890123", &again), ARGUMENT);
-	ck_code(p11_sign_key_generate(p11, "", &again), ARGUMENT);
+	ck_code(p11_sign_key_generate(
+			p11, P11_SIGN_P256, "123456789012345678901234567890123", &again),
+		ARGUMENT);
+	ck_code(p11_sign_key_generate(p11, P11_SIGN_P256, "", &again), ARGUMENT);
 	p11_free(&p11);
 	ck_ok(open_token());
-	ck_ok(p11_sign_key_find(p11, "ledger", &again));
+	ck_ok(p11_sign_key_find(p11, P11_SIGN_P256, "ledger", &again));
 	ck_assert(memcmp(key.point, again.point, P11_POINT) == 0);
 	ck_ok(p11_sign_key_spki(&again, &spki));
 	ck_ok(p11_sign(p11, &again, message, raw));
@@ -329,6 +332,50 @@ START_TEST(a_sign_key_signs)
 	ck_ok(p11_object_list(p11, &objects, &count)); /* sign keys are none of the sweep's */
 	ck_assert_uint_eq(count, 0);
 	free(objects);
+}
+END_TEST
+
+START_TEST(an_ed25519_sign_key_signs)
+{
+	struct p11_sign_key key, again, p256;
+	struct kms_bytes message = kms_bytes_str("a checkpoint");
+	KMS_AUTO_BUF spki = {0};
+	uint8_t raw[P11_SIG];
+	const struct kms_bytes sig = KMS_BYTES_OF(raw);
+	ck_code(p11_sign_key_find(p11, P11_SIGN_ED25519, "second", &key), NOT_FOUND);
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_ED25519, "second", &key));
+	ck_code(p11_sign_key_generate(p11, P11_SIGN_ED25519, "second", &again), EXISTS);
+	ck_code(p11_sign_key_generate(p11, P11_SIGN_P256, "second", &again), EXISTS);
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_P256, "ledger", &p256));
+	p11_free(&p11);
+	ck_ok(open_token());
+	ck_ok(p11_sign_key_find(p11, P11_SIGN_ED25519, "second", &again));
+	ck_assert(memcmp(key.point, again.point, P11_ED25519) == 0);
+	ck_code(p11_sign_key_spki(&again, &spki), ARGUMENT);
+	ck_ok(p11_sign(p11, &again, message, raw));
+	ck_ok(crypto_verify_ed25519(again.point, message, sig));
+	ck_code(crypto_verify_ed25519(again.point, kms_bytes_str("another"), sig), INTEGRITY);
+	ck_ok(p11_reopen(p11));
+	ck_ok(p11_sign(p11, &again, kms_bytes_str(""), raw)); /* the handle is found again */
+	ck_ok(crypto_verify_ed25519(again.point, kms_bytes_str(""), sig));
+	/* neither is taken for the other */
+	ck_code(p11_sign_key_find(p11, P11_SIGN_P256, "second", &again), CONFIG);
+	ck_code(p11_sign_key_find(p11, P11_SIGN_ED25519, "ledger", &again), CONFIG);
+
+	static const struct {
+		CK_ATTRIBUTE_TYPE type;
+		CK_BBOOL value;
+	} wanted[] = {{CKA_EXTRACTABLE, CK_FALSE}, {CKA_SENSITIVE, CK_TRUE}, {CKA_SIGN, CK_TRUE},
+		{CKA_DERIVE, CK_FALSE}, {CKA_DECRYPT, CK_FALSE}, {CKA_UNWRAP, CK_FALSE}};
+	struct raw raw_key = raw_find(CKO_PRIVATE_KEY, &key.id);
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		CK_BBOOL value = !wanted[i].value;
+		CK_ATTRIBUTE attribute = {wanted[i].type, &value, 1};
+		ck_assert_uint_eq(raw_key.fn->C_GetAttributeValue(
+					  raw_key.session, raw_key.object, &attribute, 1),
+			CKR_OK);
+		ck_assert_uint_eq(value, wanted[i].value);
+	}
 }
 END_TEST
 
@@ -354,6 +401,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tcase, a_moved_directory_is_down_and_comes_back);
 	tcase_add_test(tcase, a_full_descriptor_table_destroys_nothing);
 	tcase_add_test(tcase, a_sign_key_signs);
+	tcase_add_test(tcase, an_ed25519_sign_key_signs);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

@@ -167,7 +167,7 @@ START_TEST(other_calls_are_judged_alike)
 	inject("C_FindObjectsInit", CKR_SESSION_CLOSED, 1);
 	ck_ok(p11_kek_find(p11, &kek_id, &found));
 	struct p11_sign_key sign_key;
-	ck_ok(p11_sign_key_generate(p11, "ledger", &sign_key));
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_P256, "ledger", &sign_key));
 	uint8_t raw[P11_SIG];
 	inject("C_Sign", CKR_SESSION_HANDLE_INVALID, 1);
 	ck_ok(p11_sign(p11, &sign_key, kms_bytes_str("x"), raw));
@@ -179,6 +179,32 @@ START_TEST(other_calls_are_judged_alike)
 	struct p11_kek_facts facts;
 	inject("C_GenerateKey", CKR_DEVICE_MEMORY, 1);
 	ck_code(p11_kek_generate(p11, &id, &found, &facts), CONFIG);
+}
+END_TEST
+
+/* What a token without Ed25519 answers, or one that does it badly; and nothing is left of the
+ * trial, nor is a P-256 key touched by it. */
+START_TEST(a_token_without_ed25519_says_so)
+{
+	struct p11_sign_key made, found, p256;
+	bool *const lies[] = {
+		&shim->no_ed25519, &shim->ed25519_lies, &shim->ed25519_short, &shim->ed25519_weak};
+	const enum kms_code codes[] = {
+		KMS_CODE_INTERNAL, KMS_CODE_CONFIG, KMS_CODE_INTERNAL, KMS_CODE_CONFIG};
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_P256, "ledger", &p256));
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		*lies[i] = true;
+		kms_err err = p11_sign_key_generate(p11, P11_SIGN_ED25519, "second", &made);
+		ck_assert_msg(kms_is(err, codes[i]), "%zu: %s", i, kms_err_name(err));
+		ck_code(p11_sign_key_find(p11, P11_SIGN_ED25519, "second", &found), NOT_FOUND);
+		ck_ok(p11_sign_key_find(p11, P11_SIGN_P256, "ledger", &found));
+		*lies[i] = false;
+	}
+	/* once the token does it well, it does; and a lie later on is seen at the next start */
+	ck_ok(p11_sign_key_generate(p11, P11_SIGN_ED25519, "second", &made));
+	ck_ok(p11_sign_key_find(p11, P11_SIGN_ED25519, "second", &found));
+	shim->ed25519_lies = true;
+	ck_code(p11_sign_key_find(p11, P11_SIGN_ED25519, "second", &found), CONFIG);
 }
 END_TEST
 
@@ -344,6 +370,7 @@ int main(void)
 	tcase_add_loop_test(tcase, decrypt_row, 0, COUNT(decrypt_rows));
 	tcase_add_test(tcase, bad_ciphertext_needs_a_canary);
 	tcase_add_test(tcase, other_calls_are_judged_alike);
+	tcase_add_test(tcase, a_token_without_ed25519_says_so);
 	tcase_add_test(tcase, a_lost_login_is_made_again);
 	tcase_add_test(tcase, a_lost_login_hides_nothing);
 	tcase_add_test(tcase, a_refused_pin_is_never_tried_again);

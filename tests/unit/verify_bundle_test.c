@@ -373,13 +373,13 @@ static const struct {
 	const char *result;
 	enum kms_code code;
 } pins[] = {
-	{TRUST_WHOLE, 1, "pass", KMS_CODE_OK},
-	{TRUST_WHOLE, 7, "pass", KMS_CODE_OK},
+	{TRUST_WHOLE, 1, "pass", KMS_CODE_OK}, {TRUST_WHOLE, 7, "pass", KMS_CODE_OK},
 	{TRUST_NO_MANIFEST, 1, "not shown", KMS_CODE_OK},
 	{TRUST_NO_APPROVALS, 7, "not shown", KMS_CODE_OK},
 	{TRUST_NO_CA, 7, "pass", KMS_CODE_OK}, /* and among what was not shown */
 	{TRUST_NO_CLASS, 10, "pass", KMS_CODE_OK},
 	{TRUST_NO_TOKEN_1, 5, "fail", KMS_CODE_INTEGRITY},
+	{TRUST_NO_ED25519, 2, "pass", KMS_CODE_OK}, /* and log.vkey is not all pinned */
 };
 
 START_TEST(what_is_not_pinned)
@@ -397,6 +397,8 @@ START_TEST(what_is_not_pinned)
 		pins[_i].without == TRUST_NO_CA);
 	ck_assert_int_eq(strstr(json, "is of the class") != NULL,
 		pins[_i].without == TRUST_NO_CLASS || pins[_i].without == TRUST_NO_TOKEN_1);
+	ck_assert_int_eq(
+		strstr(json, "the keys in log.vkey") != NULL, pins[_i].without == TRUST_NO_ED25519);
 }
 END_TEST
 
@@ -537,10 +539,70 @@ static void t_manifest(struct doc *trust)
 	doc_set_text(trust, "manifest_key", "manifest");
 }
 
+/* P-256 first, and required; then at most an Ed25519 key; and no key of one kind as the other. */
+static void t_ledger(struct doc *trust, const char *first, const char *second, const char *third)
+{
+	struct doc *keys = doc_set_array(trust, "ledger_keys");
+	doc_add_text(keys, first);
+	if (second != NULL) {
+		doc_add_text(keys, second);
+	}
+	if (third != NULL) {
+		doc_add_text(keys, third);
+	}
+}
+static void t_ed25519_alone(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	t_ledger(trust, ed25519, NULL, NULL);
+}
+static void t_ed25519_first(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	KMS_AUTO_FREE char *p256 = NULL;
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &p256));
+	t_ledger(trust, ed25519, p256, NULL);
+}
+static void t_p256_twice(struct doc *trust)
+{
+	KMS_AUTO_FREE char *p256 = NULL;
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &p256));
+	t_ledger(trust, p256, p256, NULL);
+}
+static void t_three_keys(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	KMS_AUTO_FREE char *p256 = NULL;
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &p256));
+	t_ledger(trust, p256, ed25519, ed25519);
+}
+static void t_empty_ed25519(struct doc *trust)
+{
+	KMS_AUTO_FREE char *p256 = NULL;
+	ck_ok(tlog_vkey_text(&signer_vkeys[SIGNER_LOG], &p256));
+	t_ledger(trust, p256, "", NULL);
+}
+static void t_ed25519_manifest(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	doc_set_text(trust, "manifest_key", ed25519);
+}
+static void t_ed25519_statement(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	doc_set_text(token_row(trust), "statement_key", ed25519);
+}
+static void t_ed25519_approver(struct doc *trust)
+{
+	KMS_AUTO_FREE char *ed25519 = log_ed25519();
+	doc_set_text(approver(trust, 0), "key", ed25519);
+}
+
 static void (*const mistakes[])(struct doc *trust) = {t_zero, t_too_many, t_negative, t_2_to_32,
 	t_twice, t_same_key, t_same_key_as_vkey, t_loose_base64, t_unknown, t_version,
 	t_no_ledger_key, t_many_ledger_keys, t_token_twice, t_no_key, t_member, t_no_ca, t_class,
-	t_serial, t_manifest};
+	t_serial, t_manifest, t_ed25519_alone, t_ed25519_first, t_p256_twice, t_three_keys,
+	t_empty_ed25519, t_ed25519_manifest, t_ed25519_statement, t_ed25519_approver};
 enum { MISTAKES = sizeof(mistakes) / sizeof(mistakes[0]) };
 
 START_TEST(trust_files_that_are_wrong)

@@ -197,15 +197,15 @@ BEND(b3_exponent)
 }
 BEND(b3_minus_zero)
 {
-	certificate_with(world, "\"returned\":13", "\"receipts\":-0");
+	certificate_with(world, "\"returned\":13", "\"returned\":-0");
 }
 BEND(b3_2_to_53)
 {
-	certificate_with(world, "\"returned\":13", "\"receipts\":9007199254740992");
+	certificate_with(world, "\"returned\":13", "\"returned\":9007199254740992");
 }
 BEND(b3_2_to_64)
 {
-	certificate_with(world, "\"returned\":13", "\"receipts\":18446744073709551616");
+	certificate_with(world, "\"returned\":13", "\"returned\":18446744073709551616");
 }
 BEND(b3_leading_zero)
 {

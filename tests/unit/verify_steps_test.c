@@ -16,18 +16,85 @@ BEND(b2_other_origin)
 {
 	(void)strcpy(world->checkpoint.origin, "other.example/kmsd/1");
 }
-BEND(b2_forged)
+/* The checkpoint with these lines under it, of one line each but the last. */
+static void note_lines(struct world *world, const char *first, const char *second)
+{
+	KMS_AUTO_BUF text = {0};
+	ck_ok(tlog_checkpoint_text(&world->checkpoint, &text));
+	note_replace(world, "%.*s\n%s%s", (int)text.len, (const char *)text.ptr, first, second);
+}
+
+static char *line_string(const struct kms_buf *line)
+{
+	char *text = NULL;
+	ck_ok(kms_text(&text, "%.*s", (int)line->len, (const char *)line->ptr));
+	return text;
+}
+
+/* Under the ledger's name and P-256 key ID, by whoever. */
+static char *p256_by(const struct world *world, enum signer signer)
 {
 	uint8_t raw[CRYPTO_SIG_RAW];
 	KMS_AUTO_BUF der = {0};
 	KMS_AUTO_BUF line = {0};
 	KMS_AUTO_BUF text = {0};
 	ck_ok(tlog_checkpoint_text(&world->checkpoint, &text));
-	bundle_sign(SIGNER_STRANGER, kms_buf_bytes(&text), raw);
+	bundle_sign(signer, kms_buf_bytes(&text), raw);
 	ck_ok(crypto_sig_raw_to_der(raw, &der));
 	ck_ok(tlog_note_line(&signer_vkeys[SIGNER_LOG], kms_buf_bytes(&der), &line));
-	note_replace(world, "%.*s\n%.*s", (int)text.len, (const char *)text.ptr, (int)line.len,
-		(const char *)line.ptr);
+	return line_string(&line);
+}
+
+/* Under the ledger's name, over the checkpoint or over something else. */
+static char *ed25519_by(const struct world *world, uint8_t seed, bool other_text)
+{
+	KMS_AUTO_BUF line = {0};
+	KMS_AUTO_BUF text = {0};
+	ck_ok(tlog_checkpoint_text(&world->checkpoint, &text));
+	ed25519_line(
+		ORIGIN, seed, other_text ? kms_bytes_str("other\n") : kms_buf_bytes(&text), &line);
+	return line_string(&line);
+}
+
+BEND(b2_forged)
+{
+	KMS_AUTO_FREE char *p256 = p256_by(world, SIGNER_STRANGER);
+	KMS_AUTO_FREE char *ed25519 = ed25519_by(world, LOG_SEED, false);
+	note_lines(world, p256, ed25519);
+}
+BEND(b2_no_p256)
+{
+	KMS_AUTO_FREE char *ed25519 = ed25519_by(world, LOG_SEED, false);
+	note_lines(world, ed25519, "");
+}
+BEND(b2_no_ed25519)
+{
+	KMS_AUTO_FREE char *p256 = p256_by(world, SIGNER_LOG);
+	note_lines(world, p256, "");
+}
+BEND(b2_bad_ed25519)
+{
+	KMS_AUTO_FREE char *p256 = p256_by(world, SIGNER_LOG);
+	KMS_AUTO_FREE char *ed25519 = ed25519_by(world, LOG_SEED, true);
+	note_lines(world, p256, ed25519);
+}
+BEND(b2_other_ed25519)
+{
+	KMS_AUTO_FREE char *p256 = p256_by(world, SIGNER_LOG);
+	KMS_AUTO_FREE char *ed25519 = ed25519_by(world, OTHER_SEED, false);
+	note_lines(world, p256, ed25519);
+}
+/* These two are good: C2SP gives the order of lines no meaning, and passes over unknown keys. */
+BEND(g2_swapped)
+{
+	KMS_AUTO_FREE char *p256 = p256_by(world, SIGNER_LOG);
+	KMS_AUTO_FREE char *ed25519 = ed25519_by(world, LOG_SEED, false);
+	note_lines(world, ed25519, p256);
+}
+BEND(g2_one_more)
+{
+	KMS_AUTO_FREE char *note = note_string(world);
+	note_replace(world, "%s\u2014 witness.example AAAAAAA=\n", note);
 }
 #define ROOT "RERERERERERERERERERERERERERERERERERERERERERE"
 BEND(b2_extension)
@@ -817,6 +884,10 @@ static const struct wrong cases[] = {
 	CASE(b2_stranger, CHECKPOINT, S(2)),
 	CASE(b2_other_origin, CHECKPOINT, S(2)),
 	CASE(b2_forged, NOTE, S(2)),
+	CASE(b2_no_p256, NOTE, S(2)),
+	CASE(b2_no_ed25519, NOTE, S(2)),
+	CASE(b2_bad_ed25519, NOTE, S(2)),
+	CASE(b2_other_ed25519, NOTE, S(2)),
 	CASE(b2_extension, NOTE, S(2)),
 	CASE(b2_leading_zero, NOTE, S(2)),
 	CASE(b2_no_number, NOTE, S(2)),
@@ -993,6 +1064,48 @@ enum { CASES = sizeof(cases) / sizeof(cases[0]) };
 START_TEST(wrong_in_a_step)
 {
 	expect_wrong(&cases[_i]);
+}
+END_TEST
+
+/* What the checkpoint's lines may be. */
+START_TEST(good_checkpoints)
+{
+	void (*const bends[])(struct world * world) = {g2_swapped, g2_one_more};
+	for (size_t i = 0; i < sizeof(bends) / sizeof(bends[0]); i++) {
+		kms_err err;
+		KMS_AUTO_FREE char *json = NULL;
+		struct world *world = world_make(0, STAGE_NOTE, bends[i]);
+		unsigned failed = failed_steps(world, &err, &json);
+		ck_assert_msg(failed == 0 && kms_is_ok(err), "%zu: %#x\n%.4000s", i, failed, json);
+		world_free(world);
+	}
+}
+END_TEST
+
+/* A trust file without the Ed25519 key: its line is one of an unknown key, whatever it says. The
+ * P-256 key is as needed as before. */
+START_TEST(ed25519_lines_that_are_not_pinned)
+{
+	const struct {
+		void (*bend)(struct world *world);
+		unsigned failed;
+	} lines[] = {{g2_swapped, 0}, {b2_no_ed25519, 0}, {b2_bad_ed25519, 0},
+		{b2_other_ed25519, 0}, {b2_forged, S(2)}, {b2_no_p256, S(2)}};
+	KMS_AUTO(doc) trust = trust_doc(TRUST_NO_ED25519);
+	trust_write(trust_path, trust);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		kms_err err;
+		KMS_AUTO_FREE char *json = NULL;
+		struct world *world = world_make(0, STAGE_NOTE, lines[i].bend);
+		unsigned failed = failed_steps(world, &err, &json);
+		ck_assert_msg(failed == lines[i].failed && kms_is_ok(err) == (failed == 0),
+			"%zu: %#x\n%.4000s", i, failed, json);
+		/* log.vkey has both keys, and says so of the one that nobody pinned */
+		ck_assert_ptr_nonnull(strstr(json, "the keys in log.vkey"));
+		world_free(world);
+	}
+	KMS_AUTO(doc) whole = trust_doc(TRUST_WHOLE);
+	trust_write(trust_path, whole);
 }
 END_TEST
 
@@ -1236,6 +1349,8 @@ int main(void)
 	tcase_add_loop_test(tcase, open_work, 0, 3);
 	tcase_add_test(tcase, a_tenant_without_wipes);
 	tcase_add_test(tcase, a_copy_left_out_of_the_signed_bytes);
+	tcase_add_test(tcase, good_checkpoints);
+	tcase_add_test(tcase, ed25519_lines_that_are_not_pinned);
 	tcase_add_test(tcase, ten_for_each_step);
 	tcase_add_loop_test(tcase, attack_3_7_9_bundles_are_refused, 0,
 		(int)(sizeof(attacks) / sizeof(attacks[0])));

@@ -15,6 +15,7 @@
 #include "base.h"
 #include "crypto.h"
 #include "doc.h"
+#include "ed25519.h"
 #include "format.h"
 #include "model.h"
 #include "record.h"
@@ -150,7 +151,8 @@ static void append_tenant(struct ledger *ledger)
 	char ca[] = "-";
 	people[0].spki = hash_of(0x22);
 	people[1].spki = hash_of(0x23);
-	struct model_change change = {.type = MODEL_CHANGE_TENANT_ADD, .tenant = tenant};
+	static struct model_change change; /* too large for the stack of those who call this */
+	change = (struct model_change){.type = MODEL_CHANGE_TENANT_ADD, .tenant = tenant};
 	change.u.tenant_add.tenant.id = tenant;
 	change.u.tenant_add.tenant.ca_pem = ca;
 	change.u.tenant_add.principals = people;
@@ -163,7 +165,8 @@ static void append_batch(struct ledger *ledger, uint64_t boot, const struct mode
 	uint32_t count, const struct kms_hash *running)
 {
 	struct kms_hash leaves[BATCH];
-	struct model_change change = {.type = MODEL_CHANGE_USE_BATCH, .tenant = tenant};
+	static struct model_change change; /* as above */
+	change = (struct model_change){.type = MODEL_CHANGE_USE_BATCH, .tenant = tenant};
 	for (uint32_t i = 0; i < count; i++) {
 		struct kms_buf *record = &ledger->uses[ledger->count][i];
 		ck_assert(kms_is_ok(record_use_write(&uses[i], record)));
@@ -322,24 +325,35 @@ static void fill_with_birth(
 
 /* ---- verify it ---- */
 
-static void sign_checkpoint(const struct ledger *ledger, const struct crypto_signer *signer,
-	size_t size, struct kms_buf *ret_note)
+static void checkpoint_of(const struct ledger *ledger, size_t size, struct kms_buf *ret_text)
 {
 	struct tlog_checkpoint checkpoint = {.origin = ORIGIN, .size = size};
 	struct kms_hash leaves[ENTRIES_MAX];
-	uint8_t raw[CRYPTO_SIG_RAW];
-	KMS_AUTO_BUF text = {0};
-	KMS_AUTO_BUF der = {0};
-	KMS_AUTO_BUF line = {0};
 	for (size_t i = 0; i < size; i++) {
 		ck_assert(
 			kms_is_ok(tlog_leaf_hash(kms_buf_bytes(&ledger->entries[i]), &leaves[i])));
 	}
 	ck_assert(kms_is_ok(tlog_root_of(leaves, size, &checkpoint.root)));
-	ck_assert(kms_is_ok(tlog_checkpoint_text(&checkpoint, &text)));
-	ck_assert(kms_is_ok(crypto_sign(signer, kms_buf_bytes(&text), raw)));
+	ck_assert(kms_is_ok(tlog_checkpoint_text(&checkpoint, ret_text)));
+}
+
+static void p256_line(
+	const struct crypto_signer *signer, struct kms_bytes text, struct kms_buf *ret_line)
+{
+	uint8_t raw[CRYPTO_SIG_RAW];
+	KMS_AUTO_BUF der = {0};
+	ck_assert(kms_is_ok(crypto_sign(signer, text, raw)));
 	ck_assert(kms_is_ok(crypto_sig_raw_to_der(raw, &der)));
-	ck_assert(kms_is_ok(tlog_note_line(&log_vkey, kms_buf_bytes(&der), &line)));
+	ck_assert(kms_is_ok(tlog_note_line(&log_vkey, kms_buf_bytes(&der), ret_line)));
+}
+
+static void sign_checkpoint(const struct ledger *ledger, const struct crypto_signer *signer,
+	size_t size, struct kms_buf *ret_note)
+{
+	KMS_AUTO_BUF text = {0};
+	KMS_AUTO_BUF line = {0};
+	checkpoint_of(ledger, size, &text);
+	p256_line(signer, kms_buf_bytes(&text), &line);
 	struct kms_writer note = kms_writer_grow(TLOG_NOTE_MAX);
 	kms_write_bytes(&note, kms_buf_bytes(&text));
 	kms_write_text(&note, "\n");
@@ -669,7 +683,7 @@ START_TEST(checkpoint_must_be_signed_by_a_pinned_key)
 	give(verify, &ledger);
 	ck_assert(kms_is(
 		kms_verify_finish(verify, (const char *)note.ptr, &report), KMS_CODE_INTEGRITY));
-	ck_assert_ptr_nonnull(strstr(report, "not signed by a pinned key"));
+	ck_assert_ptr_nonnull(strstr(report, "not signed by every pinned key"));
 	free(report);
 	kms_verify_free(&verify);
 	ledger_clear(&ledger);
@@ -708,6 +722,105 @@ START_TEST(log_must_extend_an_older_checkpoint)
 	kms_verify_free(&verify);
 	ledger_clear(&kept);
 	ledger_clear(&shown);
+}
+
+/* ---- the ledger's second key ---- */
+
+enum { SEED = 0x11, OTHER_SEED = 0x22 };
+
+/* trust.json, and the Ed25519 key after the P-256 one in it. */
+static void trust_both(char path[64])
+{
+	KMS_AUTO_BUF json = {0};
+	KMS_AUTO_FREE char *both = NULL;
+	KMS_AUTO_FREE char *vkey = NULL;
+	const struct tlog_vkey second = ed25519_vkey(ORIGIN, SEED);
+	ck_assert(kms_is_ok(tlog_vkey_text(&second, &vkey)));
+	ck_assert(kms_is_ok(kms_file_read(trust_path, 4096, &json)));
+	const char *end = memmem(json.ptr, json.len, "\"],\"tokens", 10);
+	ck_assert_ptr_nonnull(end);
+	int before = (int)(end + 1 - (const char *)json.ptr);
+	ck_assert(kms_is_ok(kms_text(&both, "%.*s,\"%s\"%.*s", before, (const char *)json.ptr, vkey,
+		(int)json.len - before, (const char *)json.ptr + before)));
+	(void)snprintf(path, 64, "%s/both.json", folder);
+	ck_assert(kms_is_ok(kms_file_write(path, kms_bytes_str(both), 0600)));
+}
+
+enum line { NONE, P256, P256_BAD, ED25519, ED25519_BAD, ED25519_OTHER, WITNESS };
+
+static void write_line(struct kms_writer *note, enum line what, struct kms_bytes text)
+{
+	static const uint8_t seeds[] = {[ED25519] = SEED,
+		[ED25519_BAD] = SEED,
+		[ED25519_OTHER] = OTHER_SEED,
+		[WITNESS] = OTHER_SEED};
+	KMS_AUTO_BUF line = {0};
+	if (what == P256 || what == P256_BAD) {
+		p256_line(what == P256 ? log_key : other_key, text, &line);
+	} else {
+		ed25519_line(what == WITNESS ? "witness" : ORIGIN, seeds[what],
+			what == ED25519_BAD ? kms_bytes_str("other\n") : text, &line);
+	}
+	kms_write_bytes(note, kms_buf_bytes(&line));
+}
+
+static const struct {
+	enum line lines[3];
+	bool one_key;   /* is it good for who pins P-256 alone, */
+	bool both_keys; /* and for who pins both? */
+} seconds[] = {
+	{{P256, ED25519}, true, true},
+	{{ED25519, P256}, true, true}, /* the order has no meaning */
+	{{P256, ED25519, WITNESS}, true, true},
+	{{P256, ED25519_OTHER, ED25519}, true, true},
+	{{P256}, true, false},
+	{{P256, WITNESS}, true, false},
+	{{P256, ED25519_BAD}, true, false},
+	{{P256, ED25519_OTHER}, true, false},
+	{{P256, ED25519, ED25519_BAD}, true, false},
+	{{ED25519}, false, false},
+	{{P256_BAD, ED25519}, false, false},
+	{{P256_BAD, P256, ED25519}, false, false},
+};
+
+/* The newest checkpoint, and one kept from before. */
+START_TEST(what_is_pinned_must_have_signed)
+{
+	static struct ledger ledger; /* too large for the stack; tests fork */
+	char both[64];
+	struct kms_bytes text;
+	KMS_AUTO_BUF checkpoint = {0};
+	KMS_AUTO_BUF note = {0};
+	fill(&ledger, NULL);
+	append_statement(&ledger, token_key, 1, USES, 0, 0);
+	checkpoint_of(&ledger, ledger.count, &checkpoint);
+	text = kms_buf_bytes(&checkpoint);
+	KMS_AUTO_WRITER writer = kms_writer_grow(TLOG_NOTE_MAX);
+	kms_write_bytes(&writer, text);
+	kms_write_text(&writer, "\n");
+	for (size_t i = 0; i < 3 && seconds[_i].lines[i] != NONE; i++) {
+		write_line(&writer, seconds[_i].lines[i], text);
+	}
+	kms_write_u8(&writer, 0);
+	ck_assert(kms_is_ok(kms_writer_take(&writer, &note)));
+	trust_both(both);
+	for (int pinned = 1; pinned <= 2; pinned++) {
+		const bool good = pinned == 1 ? seconds[_i].one_key : seconds[_i].both_keys;
+		struct kms_verify *verify = NULL;
+		KMS_AUTO_FREE char *report = NULL;
+		ck_assert(kms_is_ok(kms_verify_open(pinned == 1 ? trust_path : both, &verify)));
+		kms_err older = kms_verify_older(verify, (const char *)note.ptr);
+		give(verify, &ledger);
+		kms_err err = kms_verify_finish(verify, (const char *)note.ptr, &report);
+		ck_assert_msg(good == kms_is_ok(older), "case %d, %d keys: %s", _i, pinned,
+			kms_err_name(older));
+		ck_assert_msg(good == kms_is_ok(err), "case %d, %d keys: %s", _i, pinned, report);
+		ck_assert(good || (kms_is(older, KMS_CODE_INTEGRITY) &&
+					  strstr(report, "not signed by every pinned key")));
+		kms_verify_free(&verify);
+	}
+	(void)unlink(both);
+	ledger_clear(&ledger);
 }
 
 START_TEST(order_and_trust_file_are_checked)
@@ -753,6 +866,8 @@ int main(void)
 	tcase_add_test(tcase, changed_entry_fails);
 	tcase_add_test(tcase, checkpoint_must_be_signed_by_a_pinned_key);
 	tcase_add_test(tcase, log_must_extend_an_older_checkpoint);
+	tcase_add_loop_test(
+		tcase, what_is_pinned_must_have_signed, 0, sizeof(seconds) / sizeof(seconds[0]));
 	tcase_add_test(tcase, order_and_trust_file_are_checked);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Verify a bundle's checkpoint, manifest and inclusion proofs with Go's own sumdb packages
-// (golang.org/x/mod/sumdb/note and tlog), and nothing of ours:
+// Verify our ledger with Go's own sumdb packages (golang.org/x/mod/sumdb/note and tlog), and nothing
+// of ours:
 //
-//	verify BUNDLE LEDGER-KEY MANIFEST-KEY
+//	verify bundle BUNDLE P256-KEY ED25519-KEY MANIFEST-KEY
+//	verify tiles FOLDER ED25519-KEY
 //
-// The keys are verifier keys from the trust file. The packages know Ed25519 only; an ECDSA key
-// (C2SP signed-note, type 2) takes the small Verifier below.
+// a bundle's checkpoint, manifest and inclusion proofs; or a checkpoint and the tiles under it
+// (c2sp.org/tlog-tiles). The keys are verifier keys from the trust file. The Ed25519 key goes to
+// note.NewVerifier as it is; a P-256 key (C2SP signed-note, type 2) takes the small Verifier below.
 package main
 
 import (
@@ -52,20 +54,15 @@ func must(err error, what string) {
 	}
 }
 
-func verifierOf(vkey string) note.Verifier {
+func p256(vkey string) note.Verifier {
 	parts := strings.SplitN(vkey, "+", 3)
 	if len(parts) != 3 {
 		fail("not a verifier key: %s", vkey)
 	}
 	key, err := base64.StdEncoding.DecodeString(parts[2])
 	must(err, vkey)
-	if len(key) > 0 && key[0] == 1 {
-		verifier, err := note.NewVerifier(vkey)
-		must(err, vkey)
-		return verifier
-	}
 	if len(key) == 0 || key[0] != 2 {
-		fail("neither an Ed25519 nor an ECDSA key: %s", vkey)
+		fail("not an ECDSA key: %s", vkey)
 	}
 	public, err := x509.ParsePKIXPublicKey(key[1:])
 	must(err, vkey)
@@ -76,15 +73,25 @@ func verifierOf(vkey string) note.Verifier {
 	return ecdsaVerifier{parts[0], binary.BigEndian.Uint32(digest[:4]), public.(*ecdsa.PublicKey)}
 }
 
+func ed25519(vkey string) note.Verifier {
+	verifier, err := note.NewVerifier(vkey)
+	must(err, vkey)
+	return verifier
+}
+
 func read(path string) []byte {
 	data, err := os.ReadFile(path)
 	must(err, path)
 	return data
 }
 
-func openNote(path, vkey string) string {
-	opened, err := note.Open(read(path), note.VerifierList(verifierOf(vkey)))
-	must(err, path)
+// openNote: the text that every one of them signed.
+func openNote(data []byte, what string, verifiers ...note.Verifier) string {
+	opened, err := note.Open(data, note.VerifierList(verifiers...))
+	must(err, what)
+	if len(opened.Sigs) != len(verifiers) {
+		fail("%s: %d of %d signatures", what, len(opened.Sigs), len(verifiers))
+	}
 	return opened.Text
 }
 
@@ -101,12 +108,14 @@ func checkpoint(text string) (int64, tlog.Hash) {
 	return size, root
 }
 
-// included: is the entry a leaf of the tree, by its c2sp.org/tlog-proof@v1 file?
-func included(folder, entry, proof string, size int64, root tlog.Hash) {
+// included: is the entry a leaf of the tree, by its c2sp.org/tlog-proof@v1 file? The checkpoint in
+// that file is opened with the Ed25519 key alone: nothing else is needed.
+func included(folder, entry, proof string, by note.Verifier) {
 	parts := bytes.SplitN(read(filepath.Join(folder, proof)), []byte("\n\n"), 2)
 	if len(parts) != 2 || !bytes.Equal(parts[1], read(filepath.Join(folder, "checkpoint"))) {
 		fail("%s: of another checkpoint", proof)
 	}
+	size, root := checkpoint(openNote(parts[1], proof, by))
 	lines := strings.Split(string(parts[0]), "\n")
 	if len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" || !strings.HasPrefix(lines[1], "index ") {
 		fail("%s: not a proof", proof)
@@ -126,13 +135,16 @@ func included(folder, entry, proof string, size int64, root tlog.Hash) {
 	}
 }
 
-func main() {
-	if len(os.Args) != 4 {
-		fail("usage: verify BUNDLE LEDGER-KEY MANIFEST-KEY")
+func bundle(folder, logP256, logEd25519, manifest string) {
+	first, second := p256(logP256), ed25519(logEd25519)
+	data := read(filepath.Join(folder, "checkpoint"))
+	text := openNote(data, "checkpoint", second)
+	if openNote(data, "checkpoint", first) != text || openNote(data, "checkpoint", first, second) != text {
+		fail("the signatures are of different texts")
 	}
-	folder := os.Args[1]
-	size, root := checkpoint(openNote(filepath.Join(folder, "checkpoint"), os.Args[2]))
-	for _, line := range strings.Split(openNote(filepath.Join(folder, "manifest"), os.Args[3]), "\n") {
+	size, _ := checkpoint(text)
+	list := openNote(read(filepath.Join(folder, "manifest")), "manifest", p256(manifest))
+	for _, line := range strings.Split(list, "\n") {
 		if len(line) < 67 {
 			continue // the first line, and the end
 		}
@@ -145,8 +157,51 @@ func main() {
 	must(err, "entries")
 	for _, entry := range entries {
 		name := strings.TrimSuffix(filepath.Base(entry), ".json")
-		included(folder, "entries/"+name+".json", "entries/"+name+".tlog-proof", size, root)
+		included(folder, "entries/"+name+".json", "entries/"+name+".tlog-proof", second)
 	}
-	included(folder, "cert-entry.json", "certificate.tlog-proof", size, root)
+	included(folder, "cert-entry.json", "certificate.tlog-proof", second)
 	fmt.Printf("%d entries of a log of %d\n", len(entries)+1, size)
+}
+
+// mirror reads tiles from a folder. tlog-tiles has one height, and Go's paths name it.
+type mirror struct{ folder string }
+
+func (m mirror) Height() int                             { return 8 }
+func (m mirror) SaveTiles(tiles []tlog.Tile, d [][]byte) {}
+func (m mirror) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	var all [][]byte
+	for _, tile := range tiles {
+		path := strings.Replace(tile.Path(), "tile/8/", "tile/", 1)
+		data, err := os.ReadFile(filepath.Join(m.folder, path))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, data)
+	}
+	return all, nil
+}
+
+// tiles: each leaf's hash, authenticated up to the root by tlog's own reader.
+func tiles(folder, key string) {
+	size, root := checkpoint(openNote(read(filepath.Join(folder, "checkpoint")), "checkpoint", ed25519(key)))
+	reader := tlog.TileHashReader(tlog.Tree{N: size, Hash: root}, mirror{folder})
+	for i := int64(0); i < size; i++ {
+		leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, i)})
+		must(err, "tiles")
+		proof, err := tlog.ProveRecord(size, i, reader)
+		must(err, "tiles")
+		must(tlog.CheckRecord(proof, size, root, i, leaf[0]), "tiles")
+	}
+	fmt.Printf("%d leaves\n", size)
+}
+
+func main() {
+	switch {
+	case len(os.Args) == 6 && os.Args[1] == "bundle":
+		bundle(os.Args[2], os.Args[3], os.Args[4], os.Args[5])
+	case len(os.Args) == 4 && os.Args[1] == "tiles":
+		tiles(os.Args[2], os.Args[3])
+	default:
+		fail("usage: verify bundle BUNDLE P256-KEY ED25519-KEY MANIFEST-KEY\n       verify tiles FOLDER ED25519-KEY")
+	}
 }
