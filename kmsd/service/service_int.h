@@ -8,7 +8,8 @@
  *	sessions.c  whose sealed session is it  births.c   one KEK in every token of a key
  *	recover.c   after each new link: commit or abandon by the ledger's word
  *	erase.c     plan, request and show an erasure      approve.c  approve and cancel it
- *	execute.c   when it may begin: its intent          go_on.c    KEK by KEK, token by token
+ *	execute.c   when it may begin: its intent          go_on.c    token by token, row by row
+ *	go_on_row.c one of them: order, statements, entry
  *	holds.c     kms-tokends keep held what an erasure names
  *	certify.c   its certificate
  *	init.c      offline: --init, --add-tenant

@@ -33,6 +33,9 @@ struct store_erasure_head {
 /* NOT_FOUND also for another tenant's. */
 kms_err store_erasure_find(struct store_conn *conn, const struct model_change *change,
 	const struct kms_id *id, struct store_erasure_head *ret_head);
+/* NOT_FOUND where that tenant has no such principal. */
+kms_err store_principal_know(
+	struct store_conn *conn, const struct kms_id *tenant, const struct kms_id *principal);
 /* Entry seq is about it. */
 kms_err store_erasure_note(struct store_conn *conn, const struct kms_id *erasure, uint64_t seq);
 
