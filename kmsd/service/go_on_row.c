@@ -14,8 +14,8 @@
 
 /* ---- the order ---- */
 
-/* Another token's destroy statement, dated while the approvals were good: with it a token that was
- * away takes them late. Empty where there is none. */
+/* Another token's destroy statement that began while the approvals were good: with it a token that
+ * was away takes them late. Empty where there is none. */
 static kms_err find_late(struct go_on_work *work, struct kms_buf *ret_statement)
 {
 	struct store *store = work->service->parts.store;
@@ -45,8 +45,8 @@ static kms_err find_late(struct go_on_work *work, struct kms_buf *ret_statement)
 		if (change->type == MODEL_CHANGE_ERASE_RESULT &&
 			kms_is_ok(format_statement_read(
 				kms_buf_bytes(statement), &said, &part, &signature)) &&
-			said.unix_ms >= work->erasure.not_before_unix_s * 1000 &&
-			said.unix_ms < work->erasure.expires_unix_s * 1000) {
+			said.u.destroy.begun_unix_ms >= work->erasure.not_before_unix_s * 1000 &&
+			said.u.destroy.begun_unix_ms <= work->erasure.expires_unix_s * 1000) {
 			*ret_statement = *statement;
 			*statement = (struct kms_buf){0};
 		}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the effect of one change on state, by the tables of model: tenants, tokens, datasets,
- * positions; keys stand in apply_key.c, erasures in apply_request.c, apply_erase.c
- * and apply_erased.c. Runs in kmsd.
+ * positions; keys stand in apply_key.c, erasures in apply_request.c, apply_erase.c and
+ * apply_erased.c. Runs in kmsd.
  * Decides by what the change and the rows say and by nothing else (no clock, no random), so that
  * replaying the ledger gives the same rows.
  */

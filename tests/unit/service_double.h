@@ -532,6 +532,7 @@ static inline void state_end(struct token *token, const struct format_erase_kek 
 		.tenant = token->erase->tenant,
 		.unix_ms = kms_now_unix_ms()};
 	s.u.destroy = (struct format_destroy){.what = what,
+		.begun_unix_ms = s.unix_ms,
 		.found = true,
 		.rv = lie == ERASE_LIE_RV ? 5 : 0,
 		.canary_before = true,
@@ -609,6 +610,7 @@ kms_err token_erase_wipe(
 		.unix_ms = kms_now_unix_ms(),
 		.u.wipe = {.erasure = *erasure,
 			.erase = token->erase_hash,
+			.begun_unix_ms = kms_now_unix_ms(),
 			.destroyed = 1,
 			.initialised = !token->not_initialised,
 			.overwritten = true}};

@@ -792,26 +792,52 @@ BEND(b9_intent_bytes)
 {
 	entry(world, MODEL_CHANGE_ERASE_INTENT, 0)->u.erase_step.erase = hash_of(1);
 }
+/* A destruction that takes no time. */
+static void begun_at(struct world *world, int kek, int64_t ms)
+{
+	world->destroys[kek].statement.u.destroy.begun_unix_ms =
+		world->destroys[kek].statement.unix_ms = world->absences[kek].statement.unix_ms =
+			ms;
+}
+static void wipes_begun_at(struct world *world, int64_t ms)
+{
+	for (int i = 0; i < TOKENS; i++) {
+		world->wipes[i].statement.u.wipe.begun_unix_ms = world->wipes[i].statement.unix_ms =
+			ms;
+	}
+}
 BEND(b9_too_early)
 {
-	int64_t ms = world->erase.not_before_unix_s * 1000 - 1;
-	world->destroys[3].statement.unix_ms = ms;
+	world->destroys[3].statement.u.destroy.begun_unix_ms =
+		world->erase.not_before_unix_s * 1000 - 1;
+}
+BEND(b9_ended_first)
+{
+	world->destroys[3].statement.unix_ms =
+		world->destroys[3].statement.u.destroy.begun_unix_ms - 1;
+}
+BEND(b9_begun_late)
+{
+	/* Its own token's others do not help it, and neither does a time before the end. */
+	for (int i = 0; i < KEKS; i++) {
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + (i == 0 ? 0 : 1));
+	}
+	wipes_begun_at(world, world->erase.expires_unix_s * 1000);
 }
 BEND(b9_window_cut)
 {
 	/* By a week: all of it happened on the first day. */
 	for (int i = 0; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms =
-			world->start_ms + 60000;
+		begun_at(world, i, world->start_ms + 60000);
 	}
 }
 BEND(b9_expired)
 {
 	int64_t ms = world->erase.expires_unix_s * 1000 + 1;
 	for (int i = 0; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms = ms;
+		begun_at(world, i, ms);
 	}
-	world->wipes[0].statement.unix_ms = world->wipes[1].statement.unix_ms = ms;
+	wipes_begun_at(world, ms);
 }
 BEND(b9_absent_first)
 {
@@ -819,7 +845,20 @@ BEND(b9_absent_first)
 }
 BEND(b9_early_wipe)
 {
-	world->wipes[1].statement.unix_ms = world->start_ms;
+	world->wipes[1].statement.u.wipe.begun_unix_ms = world->start_ms;
+}
+BEND(b9_late_wipe)
+{
+	/* Of the token alone that destroyed in time: another's word would do. */
+	for (int i = KEKS / TOKENS; i < KEKS; i++) {
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + 1);
+	}
+	world->wipes[0].statement.u.wipe.begun_unix_ms = world->wipes[0].statement.unix_ms =
+		world->erase.expires_unix_s * 1000 + 1;
+}
+BEND(b9_wipe_ended_first)
+{
+	world->wipes[0].statement.unix_ms = world->wipes[0].statement.u.wipe.begun_unix_ms - 1;
 }
 BEND(b9_not_before)
 {
@@ -1072,6 +1111,10 @@ static const struct {
 	CASE(b9_expired, STATEMENTS, S(9)),
 	CASE(b9_absent_first, STATEMENTS, S(9)),
 	CASE(b9_early_wipe, STATEMENTS, S(9)),
+	CASE(b9_late_wipe, STATEMENTS, S(9)),
+	CASE(b9_wipe_ended_first, STATEMENTS, S(9)),
+	CASE(b9_ended_first, STATEMENTS, S(9)),
+	CASE(b9_begun_late, STATEMENTS, S(9)),
 	CASE(b9_not_before, CERTIFICATE, S(9)),
 	CASE(b9_expires, CERTIFICATE, S(9)),
 	CASE(b9_requested, CERTIFICATE, S(9)),
@@ -1192,15 +1235,15 @@ START_TEST(open_work)
 	KMS_AUTO_FREE char *json_final = NULL;
 	struct world *world = world_make(0, STAGE_ENTRIES, open_cases[_i].bend);
 	unsigned failed = failed_steps(world, &err, &json);
-	ck_assert_msg(
-		failed == 0 && kms_is_ok(err), "%s: %#x\n%.4000s", open_cases[_i].name, failed, json);
+	ck_assert_msg(failed == 0 && kms_is_ok(err), "%s: %#x\n%.4000s", open_cases[_i].name,
+		failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "\"status\":\"provisional\""));
 	world_free(world);
 	open_bend = open_cases[_i].bend;
 	world = world_make(0, STAGE_ENTRIES, open_and_final);
 	failed = failed_steps(world, &err, &json_final);
-	ck_assert_msg(failed == open_cases[_i].steps, "%s: %#x\n%.4000s", open_cases[_i].name, failed,
-		json_final);
+	ck_assert_msg(failed == open_cases[_i].steps, "%s: %#x\n%.4000s", open_cases[_i].name,
+		failed, json_final);
 	world_free(world);
 }
 END_TEST
@@ -1209,10 +1252,20 @@ END_TEST
 static void late_token(struct world *world)
 {
 	for (int i = KEKS / TOKENS; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms =
-			world->erase.expires_unix_s * 1000 + 5;
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + 5);
 	}
-	world->wipes[1].statement.unix_ms = world->erase.expires_unix_s * 1000 + 5;
+	world->wipes[1].statement.u.wipe.begun_unix_ms = world->wipes[1].statement.unix_ms =
+		world->erase.expires_unix_s * 1000 + 5;
+}
+
+/* All was begun in time, and every kms-tokend was away before it was done. */
+static void late_end(struct world *world)
+{
+	int64_t ms = world->erase.expires_unix_s * 1000 + 86400000;
+	for (int i = 0; i < KEKS; i++) {
+		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms = ms;
+	}
+	world->wipes[0].statement.unix_ms = world->wipes[1].statement.unix_ms = ms;
 }
 
 /* An interrupted destruction had removed the object already. */
@@ -1241,6 +1294,7 @@ static const struct {
 } good_cases[] = {
 	{STAGE_DESCRIBE, NULL},
 	{STAGE_STATEMENTS, late_token},
+	{STAGE_STATEMENTS, late_end},
 	{STAGE_STATEMENTS, found_gone},
 	{STAGE_ENTRIES, late_cancel},
 	{STAGE_STATEMENTS, more_destroyed},
