@@ -38,14 +38,27 @@ bool plan_takes(const struct evidence_wish *wish, uint32_t version)
 	return wish->target.scope != MODEL_ERASE_VERSIONS || names_version(&wish->target, version);
 }
 
-void plan_problem(struct plan_draft *draft, const char *format, ...)
+static void add_text(struct doc *array, const char *format, va_list args)
 {
 	char text[LIMIT_REASON * 2];
+	(void)vsnprintf(text, sizeof(text), format, args);
+	doc_add_text(array, text);
+}
+
+void plan_problem(struct plan_draft *draft, const char *format, ...)
+{
 	va_list args;
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	add_text(draft->problems, format, args);
 	va_end(args);
-	doc_add_text(draft->problems, text);
+}
+
+void plan_note(struct plan_draft *draft, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	add_text(draft->notes, format, args);
+	va_end(args);
 }
 
 int plan_compare_ids(const void *a, const void *b)
@@ -99,6 +112,23 @@ static bool is_anothers(const struct plan_draft *draft, const struct kms_id *era
 	return !kms_id_is_zero(erasure) && !kms_id_equal(erasure, &draft->wish->erasure);
 }
 
+static kms_err add_live(struct plan_draft *draft, const struct model_kek *kek, bool *ret_busy)
+{
+	char token[KMS_ID_TEXT], id[KMS_ID_TEXT], erasure[KMS_ID_TEXT];
+	bool admits = true, left = false;
+	if (is_anothers(draft, &kek->erasure)) {
+		KMS_TRY(plan_admits(draft, &kek->token, &kek->id, &admits, &left));
+	}
+	if (left && draft->renewing) {
+		plan_note(draft, "KEK %s in token %s stays in erasure %s, which goes on with it",
+			kms_id_text(&kek->id, id), kms_id_text(&kek->token, token),
+			kms_id_text(&kek->erasure, erasure));
+		return KMS_OK;
+	}
+	*ret_busy = *ret_busy || !admits;
+	return add_copy(draft, kek);
+}
+
 static kms_err add_kek(struct plan_draft *draft, const struct model_kek *kek, bool *ret_busy)
 {
 	char key[KMS_ID_TEXT];
@@ -108,8 +138,7 @@ static kms_err add_kek(struct plan_draft *draft, const struct model_kek *kek, bo
 			(unsigned)kek->version, kms_id_text(&kek->key, key));
 		return KMS_OK;
 	case MODEL_KEK_LIVE:
-		*ret_busy = *ret_busy || is_anothers(draft, &kek->erasure);
-		return add_copy(draft, kek);
+		return add_live(draft, kek, ret_busy);
 	case MODEL_KEK_ABANDONED:
 	case MODEL_KEK_DESTROYED:
 		return KMS_OK;
@@ -143,7 +172,9 @@ static kms_err add_key(struct plan_draft *draft, const struct model_key *key)
 	struct plan_key row = {.key = *key};
 	char text[KMS_ID_TEXT];
 	uint32_t before = draft->erase.kek_count;
-	bool busy = is_anothers(draft, &key->erasure);
+	/* An erasure of versions cannot be of a key that is another's as a whole. */
+	bool busy = is_anothers(draft, &key->erasure) &&
+		    (!draft->renewing || draft->wish->target.scope == MODEL_ERASE_VERSIONS);
 	KMS_TRY(store_kek_list(draft->parts->store, &key->id, &row.keks, &row.kek_count));
 	kms_err err = KMS_OK;
 	for (size_t i = 0; kms_is_ok(err) && i < row.kek_count; i++) {
@@ -154,7 +185,9 @@ static kms_err add_key(struct plan_draft *draft, const struct model_key *key)
 	bool dies = kms_is_ok(err) && draft->erase.kek_count > before;
 	if (dies && busy) {
 		plan_problem(draft,
-			"key %s is in another erasure already: cancel that one, or wait for it",
+			"key %s is in another erasure already: cancel that one, or wait for it; "
+			"what its tokens refuse after its approvals have expired can be planned "
+			"anew",
 			kms_id_text(&key->id, text));
 	}
 	err = dies ? add_row(draft, &row) : err;
@@ -235,14 +268,37 @@ static kms_err find_dataset(struct plan_draft *draft, const struct kms_id *id)
 	return find_key(draft, &dataset.key);
 }
 
+static kms_err find_wipe(struct plan_draft *draft, const struct kms_id *token)
+{
+	static const struct kms_id none;
+	char id[KMS_ID_TEXT];
+	bool wiped = false, admits, left;
+	KMS_TRY(store_token_wiped(draft->parts->store, token, &wiped));
+	if (wiped) {
+		return KMS_OK;
+	}
+	KMS_TRY(plan_admits(draft, token, &none, &admits, &left));
+	if (left && draft->renewing) {
+		plan_note(draft, "token %s is wiped by the erasure that goes on in it",
+			kms_id_text(token, id));
+		return KMS_OK;
+	}
+	if (!admits) {
+		plan_problem(draft, "token %s is to be wiped by another erasure already",
+			kms_id_text(token, id));
+	}
+	KMS_ASSERT(draft->erase.wipe_count < LIMIT_TOKENS);
+	draft->erase.wipes[draft->erase.wipe_count++] = *token;
+	return KMS_OK;
+}
+
 static kms_err find_wipes(struct plan_draft *draft)
 {
 	struct model_token *rows KMS_AUTO_FREE = NULL;
 	size_t count;
 	KMS_TRY(store_token_list(draft->parts->store, &draft->wish->tenant, &rows, &count));
 	for (size_t i = 0; i < count; i++) {
-		KMS_ASSERT(draft->erase.wipe_count < LIMIT_TOKENS);
-		draft->erase.wipes[draft->erase.wipe_count++] = rows[i].id;
+		KMS_TRY(find_wipe(draft, &rows[i].id));
 	}
 	qsort(draft->erase.wipes, draft->erase.wipe_count, sizeof(draft->erase.wipes[0]),
 		plan_compare_ids);
@@ -290,10 +346,39 @@ static kms_err find(struct plan_draft *draft)
 	return KMS_ERR(ARGUMENT);
 }
 
+static void forget(struct plan_draft *draft)
+{
+	for (size_t i = 0; i < draft->key_count; i++) {
+		free(draft->keys[i].keks);
+	}
+	free(draft->keys);
+	free(draft->erase.keks);
+	doc_free(&draft->problems);
+	doc_free(&draft->notes);
+	draft->keys = NULL;
+	draft->erase.keks = NULL;
+	draft->key_count = draft->kek_room = 0;
+	draft->erase.kek_count = draft->erase.wipe_count = draft->token_count = 0;
+}
+
+static kms_err find_once(struct plan_draft *draft)
+{
+	KMS_TRY(doc_new_array(&draft->problems));
+	KMS_TRY(doc_new_array(&draft->notes));
+	return find(draft);
+}
+
 static kms_err find_all(struct plan_draft *draft)
 {
-	KMS_TRY(find(draft));
-	if (draft->erase.kek_count == 0) {
+	KMS_TRY(plan_renews_read(draft));
+	KMS_TRY(find_once(draft));
+	if (draft->renewing && draft->renew_count == 0) {
+		/* There is nothing to renew: what others hold stands in the way. */
+		forget(draft);
+		draft->renewing = false;
+		KMS_TRY(find_once(draft));
+	}
+	if (draft->erase.kek_count == 0 && draft->erase.wipe_count == 0) {
 		return KMS_ERR(KEY_STATE); /* nothing is left, or nothing was ever made */
 	}
 	if (draft->erase.kek_count > LIMIT_ERASE_KEKS) {
@@ -302,8 +387,10 @@ static kms_err find_all(struct plan_draft *draft)
 			"erase some of the keys by themselves first",
 			LIMIT_ERASE_KEKS);
 	}
-	qsort(draft->erase.keks, draft->erase.kek_count, sizeof(*draft->erase.keks),
-		compare_copies);
+	if (draft->erase.kek_count > 0) {
+		qsort(draft->erase.keks, draft->erase.kek_count, sizeof(*draft->erase.keks),
+			compare_copies);
+	}
 	qsort(draft->tokens, draft->token_count, sizeof(draft->tokens[0]), plan_compare_ids);
 	return KMS_OK;
 }
@@ -332,7 +419,6 @@ static kms_err write_bytes(struct plan_draft *draft, struct evidence_plan *plan)
 
 static kms_err make(struct plan_draft *draft, struct evidence_plan *plan)
 {
-	KMS_TRY(doc_new_array(&draft->problems));
 	KMS_TRY(find_all(draft));
 	KMS_TRY(plan_scope_write(draft, &plan->scope));
 	KMS_TRY(plan_observed_write(draft, &plan->observed));
@@ -350,12 +436,7 @@ kms_err evidence_plan_make(const struct evidence_parts *parts, const struct evid
 	draft->parts = parts;
 	draft->wish = wish;
 	kms_err err = make(draft, plan);
-	for (size_t i = 0; i < draft->key_count; i++) {
-		free(draft->keys[i].keks);
-	}
-	free(draft->keys);
-	free(draft->erase.keks);
-	doc_free(&draft->problems);
+	forget(draft);
 	KMS_TRY(err);
 	*ret_plan = kms_take(&plan);
 	return KMS_OK;

@@ -173,6 +173,7 @@ kms_err plan_observed_write(struct plan_draft *draft, struct kms_buf *ret_observ
 	doc_set_int(observed, "at", kms_now_unix_ms());
 	KMS_TRY(add_uses(draft, observed));
 	KMS_TRY(ask_tokens(draft, observed));
+	doc_set_copy(observed, "notes", draft->notes);
 	doc_set_copy(observed, "problems", draft->problems);
 	return doc_write(observed, ret_observed);
 }

@@ -8,13 +8,7 @@
 
 #include <stdlib.h>
 
-/* An erasure is carried out in one token by one thread at a time. */
-struct going {
-	struct kms_id erasure, token;
-	struct going *next;
-};
-
-static bool enter(struct service *service, struct going *going)
+bool go_on_enter(struct service *service, struct going *going)
 {
 	bool is_free = true;
 	(void)pthread_mutex_lock(&service->lock);
@@ -30,7 +24,7 @@ static bool enter(struct service *service, struct going *going)
 	return is_free;
 }
 
-static void leave(struct service *service, struct going *going)
+void go_on_leave(struct service *service, struct going *going)
 {
 	(void)pthread_mutex_lock(&service->lock);
 	struct going **at = &service->going;
@@ -43,19 +37,22 @@ static void leave(struct service *service, struct going *going)
 
 /* ---- one token ---- */
 
-/* Every KEK of the token, and then its wipe. */
+/* Every KEK of the token, and then its wipe, which cannot come while a KEK is left. */
 static kms_err steps(struct go_on_work *work)
 {
 	kms_err first = KMS_OK;
 	for (int wipes = 0; wipes <= 1 && kms_is_ok(first); wipes++) {
 		for (size_t i = 0; i < work->row_count; i++) {
 			struct model_erase_row *row = &work->rows[i];
-			bool its = kms_id_equal(&row->token, &work->row.id) && !row->done &&
+			bool its = go_on_is_left(work, row) &&
 				   kms_id_is_zero(&row->kek) == (wipes == 1);
 			kms_err err = its ? go_on_row(work, row) : KMS_OK;
 			first = kms_is_ok(first) ? err : first;
-			/* A statement that does not hold is about one KEK; all else is not. */
-			if (!kms_is_ok(err) && !kms_is(err, KMS_CODE_INTEGRITY)) {
+			work->refuses[i] = kms_is(err, KMS_CODE_TOKEN_REFUSED);
+			/* A refusal, and a statement that does not hold, are about one KEK; all
+			 * else is not. */
+			if (!kms_is_ok(err) && !kms_is(err, KMS_CODE_INTEGRITY) &&
+				!work->refuses[i]) {
 				return err;
 			}
 			row->done = row->done || (its && kms_is_ok(err));
@@ -67,7 +64,9 @@ static kms_err steps(struct go_on_work *work)
 static bool has_open_rows(const struct go_on_work *work, const struct kms_id *token)
 {
 	for (size_t i = 0; i < work->row_count; i++) {
-		if (!work->rows[i].done && kms_id_equal(&work->rows[i].token, token)) {
+		const struct model_erase_row *row = &work->rows[i];
+		if (!row->done && kms_id_is_zero(&row->renewed) &&
+			kms_id_equal(&row->token, token)) {
 			return true;
 		}
 	}
@@ -78,26 +77,40 @@ static kms_err run_entered(struct go_on_work *work, const struct kms_id *token)
 {
 	struct store *store = work->service->parts.store;
 	free(work->rows); /* what another did meanwhile */
+	free(work->refuses);
 	work->rows = NULL;
+	work->refuses = NULL;
 	KMS_TRY(store_erasure_rows(store, &work->erasure.id, &work->rows, &work->row_count));
+	work->refuses = calloc(work->row_count + 1, sizeof(*work->refuses));
+	if (work->refuses == NULL) {
+		return KMS_ERR(NO_MEMORY);
+	}
 	if (!has_open_rows(work, token)) {
 		return KMS_OK;
 	}
 	KMS_TRY(store_token_get(store, token, &work->row));
 	KMS_TRY(token_find(work->service->parts.tokens, token, &work->token));
-	KMS_TRY(go_on_open(work));
-	return steps(work);
+	kms_err err = go_on_open(work);
+	if (kms_is(err, KMS_CODE_TOKEN_REFUSED)) {
+		KMS_TRY(go_on_note_unbegun(work));
+	} else if (kms_is_ok(err)) {
+		err = steps(work);
+	}
+	KMS_TRY(go_on_record_refused(work));
+	return err;
 }
 
 static kms_err run_token(struct go_on_work *work, const struct kms_id *token)
 {
 	struct going going = {.erasure = work->erasure.id, .token = *token};
 	char id[KMS_ID_TEXT], erasure[KMS_ID_TEXT];
-	if (!enter(work->service, &going)) {
+	if (!work->entered && !go_on_enter(work->service, &going)) {
 		return KMS_OK; /* somebody is at it */
 	}
 	kms_err err = run_entered(work, token);
-	leave(work->service, &going);
+	if (!work->entered) {
+		go_on_leave(work->service, &going);
+	}
 	if (!kms_is_ok(err)) {
 		kms_log(KMS_LOG_WARNING, "erasure %s is not finished in token %s: %s",
 			kms_id_text(&work->erasure.id, erasure), kms_id_text(token, id),
@@ -169,8 +182,8 @@ static kms_err run(struct go_on_work *work, const struct kms_id *only)
 	return kms_is_ok(err) ? first : err;
 }
 
-kms_err go_on_run(struct service *service, const struct kms_id *erasure, const struct kms_id *token,
-	const struct kms_id *actor, bool fresh)
+static kms_err go_on(struct service *service, const struct kms_id *erasure,
+	const struct kms_id *token, const struct kms_id *actor, bool fresh, bool entered)
 {
 	struct go_on_work *work KMS_AUTO_FREE = calloc(1, sizeof(*work));
 	if (work == NULL) {
@@ -179,12 +192,26 @@ kms_err go_on_run(struct service *service, const struct kms_id *erasure, const s
 	work->service = service;
 	work->actor = actor;
 	work->fresh = fresh;
+	work->entered = entered;
 	KMS_TRY(erase_get(service, erasure, &work->erasure, &work->erase));
 	kms_err err = work->erasure.state == MODEL_ERASE_EXECUTING ? run(work, token) : KMS_OK;
 	model_erasure_free(&work->erasure);
 	format_erase_free(&work->erase);
 	free(work->rows);
+	free(work->refuses);
 	kms_buf_free(&work->entry);
 	kms_buf_free(&work->checkpoint);
 	return err;
+}
+
+kms_err go_on_run(struct service *service, const struct kms_id *erasure, const struct kms_id *token,
+	const struct kms_id *actor, bool fresh)
+{
+	return go_on(service, erasure, token, actor, fresh, false);
+}
+
+kms_err go_on_run_entered(struct service *service, const struct kms_id *erasure,
+	const struct kms_id *token, const struct kms_id *actor)
+{
+	return go_on(service, erasure, token, actor, false, true);
 }

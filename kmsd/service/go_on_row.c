@@ -95,14 +95,14 @@ kms_err go_on_open(struct go_on_work *work)
 	memcpy(order->proof, work->proof.hashes, work->proof.count * sizeof(order->proof[0]));
 	order->checkpoint = kms_buf_bytes(&work->checkpoint);
 	/* One that had begun in time by its own mark needs nobody else's word. */
-	kms_err err = token_erase_open(work->token, order);
+	kms_err err = token_erase_open(work->token, order, work->reason);
 	if (!kms_is(err, KMS_CODE_TOKEN_REFUSED) ||
 		kms_now_unix_ms() / 1000 < work->erasure.expires_unix_s) {
 		return err;
 	}
 	KMS_TRY(find_late(work, &late));
 	order->late = kms_buf_bytes(&late);
-	return late.len == 0 ? err : token_erase_open(work->token, order);
+	return late.len == 0 ? err : token_erase_open(work->token, order, work->reason);
 }
 
 /* ---- what the statements say ---- */
@@ -224,8 +224,8 @@ static kms_err erase_kek(struct go_on_work *work, const struct model_erase_row *
 	if (kek == NULL) {
 		return KMS_ERR(INTERNAL);
 	}
-	kms_err err =
-		token_erase_kek(work->token, &work->erasure.id, &kek->kek, &destroy, &absence);
+	kms_err err = token_erase_kek(
+		work->token, &work->erasure.id, &kek->kek, &destroy, &absence, work->reason);
 	if (kms_is(err, KMS_CODE_INTERNAL)) {
 		/* kms-tokend's answer when a module says OK and goes on with the KEK. */
 		KMS_IGNORE(alarm(work, &kek->key,
@@ -239,7 +239,7 @@ static kms_err erase_kek(struct go_on_work *work, const struct model_erase_row *
 static kms_err wipe(struct go_on_work *work, const struct model_erase_row *row)
 {
 	KMS_AUTO_BUF statement = {0};
-	KMS_TRY(token_erase_wipe(work->token, &work->erasure.id, &statement));
+	KMS_TRY(token_erase_wipe(work->token, &work->erasure.id, &statement, work->reason));
 	KMS_TRY(check_wipe(work, &statement));
 	return record_done(work, row, &statement, NULL);
 }

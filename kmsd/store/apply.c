@@ -287,6 +287,8 @@ kms_err store_apply(
 		return store_apply_erase_wipe(conn, change, seq);
 	case MODEL_CHANGE_ERASE_FINAL:
 		return store_apply_erase_final(conn, change, seq);
+	case MODEL_CHANGE_ERASE_REFUSED:
+		return store_apply_erase_refused(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_CERT_ISSUE:
 		return store_apply_cert_issue(conn, change, seq);
 	case MODEL_CHANGE_ALARM:

@@ -146,13 +146,14 @@ kms_err store_apply_erase_approve(
 	return store_erasure_note(conn, &head.id, seq);
 }
 
-/* A key that went on to another state meanwhile (compromised, deactivated) stays there. */
+/* Back to where it was: free, or of the erasure that it was taken over from. A key that went on to
+ * another state meanwhile (compromised, deactivated) stays there. */
 static kms_err release(struct store_conn *conn, const struct kms_id *erasure)
 {
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
-			"UPDATE logical_key SET erasure = NULL, state = CASE"
+			"UPDATE logical_key SET state = CASE"
 			" WHEN state <> :suspended THEN state ELSE"
 			" (SELECT held.state_before FROM erasure_key AS held"
 			" WHERE held.erasure = :erasure AND held.logical_key = logical_key.id) END"
@@ -163,13 +164,7 @@ static kms_err release(struct store_conn *conn, const struct kms_id *erasure)
 		store_query_int(&query, ":suspended", MODEL_STATE_SUSPENDED);
 		KMS_TRY(store_query_run(&query));
 	}
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"UPDATE kek SET erasure = NULL WHERE id IN"
-		" (SELECT named.kek FROM erasure_row AS named WHERE named.erasure = :erasure)",
-		&query));
-	store_query_id(&query, ":erasure", erasure);
-	return store_query_run(&query);
+	return store_rows_return(conn, erasure);
 }
 
 kms_err store_apply_erase_cancel(

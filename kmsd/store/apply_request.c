@@ -124,10 +124,10 @@ static kms_err hold_key(
 	return store_query_run(&query);
 }
 
-/* Its key is the scope's, and in no other erasure's hand. An erasure of versions leaves the key
- * itself alone, and so its current version. */
+/* Its key is the scope's, and in no other erasure's hand, but for what is taken over from that one.
+ * An erasure of versions leaves the key itself alone, and so its current version. */
 static kms_err take_key(struct store_conn *conn, const struct format_erase *erase,
-	const struct kms_id *only, const struct format_erase_kek *kek)
+	const struct kms_id *only, const struct format_erase_kek *kek, bool renewed)
 {
 	struct model_key key;
 	KMS_TRY(store_key_find(conn, &kek->key, &key));
@@ -140,7 +140,7 @@ static kms_err take_key(struct store_conn *conn, const struct format_erase *eras
 	if (kms_id_equal(&key.erasure, &erase->erasure)) {
 		return KMS_OK;
 	}
-	if (!kms_id_is_zero(&key.erasure)) {
+	if (!kms_id_is_zero(&key.erasure) && (!renewed || erase->scope == MODEL_ERASE_VERSIONS)) {
 		return KMS_ERR(KEY_STATE);
 	}
 	if (erase->scope == MODEL_ERASE_VERSIONS) {
@@ -164,18 +164,20 @@ static kms_err know_kek(struct store_conn *conn, const struct format_erase_kek *
 	return store_query_one(&query);
 }
 
-/* NOT_FOUND for a KEK that is not as the bytes say, KEY_STATE for one that is not live or free. */
+/* NOT_FOUND for a KEK that is not as the bytes say, KEY_STATE for one that is not live, or neither
+ * free nor left by that old one. */
 static kms_err take_kek(struct store_conn *conn, const struct format_erase *erase,
-	const struct format_erase_kek *kek)
+	const struct format_erase_kek *kek, const struct kms_id *old)
 {
 	KMS_TRY(know_kek(conn, kek));
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
 		"UPDATE kek SET erasure = :erasure"
-		" WHERE id = :id AND state = :live AND erasure IS NULL",
+		" WHERE id = :id AND state = :live AND erasure IS :old",
 		&query));
 	store_query_id(&query, ":erasure", &erase->erasure);
 	store_query_id(&query, ":id", &kek->kek);
+	store_query_id_or_null(&query, ":old", old);
 	store_query_int(&query, ":live", MODEL_KEK_LIVE);
 	KMS_TRY(store_query_run(&query));
 	return store_query_changes(&query) == 1 ? KMS_OK : KMS_ERR(KEY_STATE);
@@ -187,8 +189,9 @@ static kms_err insert_row(struct store_conn *conn, const struct kms_id *erasure,
 {
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
-		"INSERT INTO erasure_row (erasure, token, kek, logical_key, version, seq)"
-		" VALUES (:erasure, :token, :kek, :key, :version, 0)",
+		"INSERT INTO erasure_row (erasure, token, kek, logical_key, version, seq,"
+		" renewed_by, refused_unix_ms, refused)"
+		" VALUES (:erasure, :token, :kek, :key, :version, 0, NULL, 0, '')",
 		&query));
 	store_query_id(&query, ":erasure", erasure);
 	store_query_id(&query, ":token", token);
@@ -198,9 +201,11 @@ static kms_err insert_row(struct store_conn *conn, const struct kms_id *erasure,
 	return store_query_run(&query);
 }
 
-static kms_err insert_wipe(
-	struct store_conn *conn, const struct format_erase *erase, const struct kms_id *token)
+static kms_err insert_wipe(struct store_conn *conn, const struct format_erase *erase,
+	const struct kms_id *token, int64_t unix_ms)
 {
+	static const struct kms_id none = {{0}};
+	struct kms_id old;
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
@@ -209,11 +214,28 @@ static kms_err insert_wipe(
 		store_query_id(&query, ":tenant", &erase->tenant);
 		KMS_TRY(store_query_one(&query));
 	}
-	static const struct kms_id none = {{0}};
+	KMS_TRY(store_row_admit(conn, token, &none, unix_ms, &old));
+	KMS_TRY(store_row_take(conn, &old, &erase->erasure, token, &none));
 	return insert_row(conn, &erase->erasure, token, &none, &none, 0);
 }
 
-/* Nothing of the scope lives on, and nothing of it is in the making. */
+static kms_err take(struct store_conn *conn, const struct format_erase *erase,
+	const struct kms_id *only, const struct format_erase_kek *kek, int64_t unix_ms)
+{
+	struct kms_id old;
+	KMS_TRY(store_row_admit(conn, &kek->token, &kek->kek, unix_ms, &old));
+	KMS_TRY(take_key(conn, erase, only, kek, !kms_id_is_zero(&old)));
+	KMS_TRY(take_kek(conn, erase, kek, &old));
+	KMS_TRY(store_row_take(conn, &old, &erase->erasure, &kek->token, &kek->kek));
+	return insert_row(conn, &erase->erasure, &kek->token, &kek->kek, &kek->key, kek->version);
+}
+
+/* Nothing of the scope lives on but what an executing one goes on with, and nothing of it is in the
+ * making. */
+#define LEFT                                                                                       \
+	" AND kek.state <> 3 AND kek.state IN (1, 2) AND kek.erasure IS NOT :erasure"              \
+	" AND NOT EXISTS (SELECT 1 FROM erasure AS e WHERE e.id = kek.erasure AND e.state = 3)"    \
+	" LIMIT 1"
 static kms_err check_complete(
 	struct store_conn *conn, const struct format_erase *erase, const struct kms_id *only)
 {
@@ -225,12 +247,8 @@ static kms_err check_complete(
 	KMS_TRY(store_query_open(conn,
 		kms_id_is_zero(only) ? "SELECT 1 FROM logical_key CROSS JOIN kek"
 				       " ON kek.logical_key = logical_key.id"
-				       " WHERE logical_key.tenant = :owner AND kek.state <> 3"
-				       " AND kek.state IN (1, 2) AND kek.erasure IS NOT :erasure"
-				       " LIMIT 1"
-				     : "SELECT 1 FROM kek WHERE logical_key = :owner"
-				       " AND state <> 3 AND state IN (1, 2)"
-				       " AND erasure IS NOT :erasure LIMIT 1",
+				       " WHERE logical_key.tenant = :owner" LEFT
+				     : "SELECT 1 FROM kek WHERE logical_key = :owner" LEFT,
 		&query));
 	store_query_id(&query, ":owner", kms_id_is_zero(only) ? &erase->tenant : only);
 	store_query_id(&query, ":erasure", &erase->erasure);
@@ -256,14 +274,10 @@ kms_err store_apply_erase_request(
 	KMS_TRY(insert_erasure(conn, change, erase, seq, unix_ms));
 	KMS_TRY(scope_key(conn, erase, &only));
 	for (uint32_t i = 0; i < erase->kek_count; i++) {
-		const struct format_erase_kek *kek = &erase->keks[i];
-		KMS_TRY(take_key(conn, erase, &only, kek));
-		KMS_TRY(take_kek(conn, erase, kek));
-		KMS_TRY(insert_row(
-			conn, &erase->erasure, &kek->token, &kek->kek, &kek->key, kek->version));
+		KMS_TRY(take(conn, erase, &only, &erase->keks[i], unix_ms));
 	}
 	for (uint32_t i = 0; i < erase->wipe_count; i++) {
-		KMS_TRY(insert_wipe(conn, erase, &erase->wipes[i]));
+		KMS_TRY(insert_wipe(conn, erase, &erase->wipes[i], unix_ms));
 	}
 	KMS_TRY(check_complete(conn, erase, &only));
 	KMS_TRY(store_paper_put(

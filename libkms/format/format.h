@@ -174,7 +174,7 @@ struct format_erase {
 	int64_t expires_unix_s; /* after not_before */
 	uint32_t wipe_count;    /* TENANT only */
 	struct kms_id wipes[LIMIT_TOKENS];
-	uint32_t kek_count;            /* 1 .. LIMIT_ERASE_KEKS; by token, then KEK id */
+	uint32_t kek_count; /* .. LIMIT_ERASE_KEKS; by token, then KEK id; 0: only wipes */
 	struct format_erase_kek *keks; /* owned */
 };
 void format_erase_free(struct format_erase **erase);

@@ -308,7 +308,9 @@ START_TEST(erase_limits)
 
 	erase.kek_count = LIMIT_ERASE_KEKS + 1;
 	ck_assert_int_eq(written(), KMS_CODE_TOO_LARGE);
-	erase.kek_count = 0;
+	erase.kek_count = 0; /* wipes alone are something; nothing at all is not */
+	ck_assert_int_eq(written(), KMS_CODE_OK);
+	erase.wipe_count = 0;
 	ck_assert_int_eq(written(), KMS_CODE_ARGUMENT);
 	erase.kek_count = 1;
 	erase.wipe_count = LIMIT_TOKENS + 1;

@@ -324,6 +324,7 @@ static void fill_erasures(struct model_answer *answer)
 		.destroyed_count = 1,
 		.wipe_count = 1,
 		.wiped_count = 0,
+		.renewed_count = 1,
 		.cert = id_of(0xbb),
 		.cert_final = true,
 		.cert_seq = 15,
@@ -344,8 +345,11 @@ static void fill_erasures(struct model_answer *answer)
 		.version = 1,
 		.done = true,
 		.seq = 18};
-	answer->u.erasures.keks[1] =
-		(struct model_erase_row){.token = id_of(0x55), .token_up = true}; /* a wipe */
+	answer->u.erasures.keks[1] = (struct model_erase_row){.token = id_of(0x55),
+		.token_up = true, /* a wipe */
+		.renewed = id_of(0xe2),
+		.refused_unix_ms = 19,
+		.refused = "expired"};
 	answer->u.erasures.scope = buf_of("{}");
 	answer->u.erasures.needed = 2;
 }
