@@ -284,9 +284,9 @@ END_TEST
 START_TEST(what_stands_in_the_way_is_said_and_nothing_is_signed)
 {
 	struct kms_id key = make_wide_key();
-	token_b->down = true;
-	expect_problem(MODEL_ERASE_KEY, &key, "does not answer");
-	token_b->down = false;
+	token_a->down = token_b->down = true;
+	expect_problem(MODEL_ERASE_KEY, &key, "no token of this erasure answers");
+	token_a->down = token_b->down = false;
 	token_b->pins.needed = 1;
 	expect_problem(MODEL_ERASE_KEY, &key, "pin different approvers");
 	token_b->pins.needed = 0;
@@ -299,6 +299,49 @@ START_TEST(what_stands_in_the_way_is_said_and_nothing_is_signed)
 	add_dataset(&key);
 	struct kms_id dataset = first_dataset(&key);
 	expect_problem(MODEL_ERASE_DATASET, &dataset, "shares key");
+}
+END_TEST
+
+/* One of two tokens is lost, or away: what can be held is held, what can die dies. */
+START_TEST(a_token_that_is_not_reached_is_named_and_keeps_nothing_in_use)
+{
+	struct kms_id key = make_wide_key();
+	struct token *lost = _i == 0 ? token_a : token_b, *other = _i == 0 ? token_b : token_a;
+	char text[KMS_ID_TEXT + 32];
+	KMS_AUTO(model_answer) answer = NULL;
+	lost->down = true;
+	other->pins.needed = 1;
+	OK(plan_as(CUSTODIAN, MODEL_ERASE_KEY, &key, 0, &answer));
+	(void)snprintf(text, sizeof(text), "token ");
+	(void)kms_id_text(&lost->id, text + 6);
+	(void)strcat(text, " is not reached");
+	ck_assert(says(&answer->u.erase_plan.observed, text));
+	ck_assert(says(&answer->u.erase_plan.observed, "\"problems\":[]"));
+	ck_assert(says(&answer->u.erase_plan.observed, "\"needed\":1"));
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	OK(approve(APPROVER, &erasure, approver_key));
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_EXECUTING);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_RESULT, NULL).count, 1);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_REFUSED, NULL).count, 0); /* it said nothing */
+	/* Its owner asks for two: it refuses, and that is written down, once. */
+	lost->down = false;
+	lost->open_code = KMS_CODE_TOKEN_REFUSED;
+	lost->refuses_late = true;
+	lost->why = "1 approvals, and 2 are needed";
+	OK(execute(&erasure));
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_EXECUTING);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_REFUSED, NULL).count, 1);
+	KMS_AUTO(model_answer) shown = NULL;
+	struct model_request *asked = request(MODEL_OP_ERASE_SHOW);
+	asked->u.id = erasure;
+	OK(call(CUSTODIAN, asked, &shown));
+	for (size_t i = 0; i < 2; i++) {
+		const struct model_erase_row *row = &shown->u.erasures.keks[i];
+		ck_assert_str_eq(row->refused, row->done ? "" : lost->why);
+	}
 }
 END_TEST
 
@@ -978,6 +1021,8 @@ static void add_tests(TCase *tcase)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, a_plan_says_what_dies);
 	tcase_add_test(tcase, what_stands_in_the_way_is_said_and_nothing_is_signed);
+	tcase_add_loop_test(
+		tcase, a_token_that_is_not_reached_is_named_and_keeps_nothing_in_use, 0, 2);
 	tcase_add_test(tcase, what_is_left_after_the_expiry_is_approved_anew);
 	tcase_add_test(tcase, a_renewal_that_is_cancelled_releases_nothing);
 	tcase_add_test(tcase, what_was_begun_is_not_renewed);
