@@ -560,9 +560,11 @@ static bool accepts(enum model_op op, bool is_answer, const char *target, const 
 /* Members that may be absent; wrapped_key where kmsd can choose it. */
 static bool is_optional(const char *name, enum model_op op, bool is_sealed, bool is_answer)
 {
-	if (is_erase(op)) { /* no certificate was issued yet; a wipe has no key */
-		return is_answer && (strcmp(name, "cert") == 0 || strcmp(name, "kek") == 0 ||
-					    strcmp(name, "key") == 0);
+	if (is_erase(op)) { /* no certificate was issued yet; a wipe has no key; nobody took it over
+			     */
+		return is_answer &&
+		       (strcmp(name, "cert") == 0 || strcmp(name, "kek") == 0 ||
+			       strcmp(name, "key") == 0 || strcmp(name, "renewed") == 0);
 	}
 	return strcmp(name, "tenant") == 0 || strcmp(name, "erasure") == 0 ||
 	       (strcmp(name, "bytes") == 0 && is_answer) ||
