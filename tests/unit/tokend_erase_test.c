@@ -266,6 +266,33 @@ START_TEST(a_kill_after_the_mark_is_finished_after_the_expiry)
 }
 END_TEST
 
+/* The old bytes finish what they began; what they did not begin dies by new ones alone. */
+START_TEST(new_bytes_destroy_what_the_old_never_began)
+{
+	draft();
+	sign_draft();
+	ck_ok(open_it());
+	ck_ok(erase_it(0x10));
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	ck_code(erase_it(0x11), TOKEN_REFUSED);
+	draft();
+	erase.erasure = sample_id(0xe2);
+	sign_draft();
+	refused_for("dies by another erasure"); /* with the one that is gone */
+	draft();
+	erase.erasure = sample_id(0xe2);
+	erase.keks[0] = erase.keks[1];
+	erase.kek_count = 1;
+	sign_draft();
+	order.approval_count = 1;
+	refused_for("1 approvals, and 2 are needed"); /* the old ones are none of it */
+	order.approval_count = 2;
+	ck_ok(open_it());
+	ck_ok(erase_it(0x11));
+	ck_assert(!in_token(0x11));
+}
+END_TEST
+
 /* A mark by other bytes is no beginning of these. */
 START_TEST(a_mark_by_other_bytes_is_no_beginning)
 {
@@ -903,6 +930,35 @@ START_TEST(a_kill_while_the_token_is_wiped)
 }
 END_TEST
 
+/* What is left of an erasure that expired is the wipe alone. */
+START_TEST(a_wipe_by_bytes_that_name_no_kek)
+{
+	struct format_wipe wipe;
+	draft_wipe();
+	sign_draft();
+	erase_all();
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	ck_code(wipe_it(&wipe), TOKEN_REFUSED);
+	draft_wipe();
+	erase.erasure = sample_id(0xe2);
+	erase.kek_count = 0;
+	sign_draft();
+	ck_ok(open_it());
+	ck_ok(wipe_it(&wipe));
+	ck_assert_uint_eq(wipe.destroyed, 3);
+	is_wiped();
+}
+END_TEST
+
+START_TEST(a_wipe_by_bytes_that_leave_out_a_living_kek)
+{
+	draft_wipe();
+	erase.kek_count = 0;
+	sign_draft();
+	refused_for("every living KEK");
+}
+END_TEST
+
 START_TEST(a_wipe_that_was_not_begun_in_time)
 {
 	struct format_wipe wipe;
@@ -1111,8 +1167,10 @@ int main(void)
 		NULL};
 	const TTest *const when[] = {too_early_is_tried_again, expired,
 		what_began_in_time_is_finished, a_kill_after_the_mark_is_finished_after_the_expiry,
-		a_mark_by_other_bytes_is_no_beginning, a_wipe_that_was_not_begun_in_time,
-		late_with_a_peers_statement, late_statements_that_do_not_count, NULL};
+		a_mark_by_other_bytes_is_no_beginning, new_bytes_destroy_what_the_old_never_began,
+		a_wipe_by_bytes_that_name_no_kek, a_wipe_by_bytes_that_leave_out_a_living_kek,
+		a_wipe_that_was_not_begun_in_time, late_with_a_peers_statement,
+		late_statements_that_do_not_count, NULL};
 	const TTest *const what[] = {another_tenant_or_ledger, bytes_that_do_not_parse,
 		keks_that_are_not_these, a_kek_that_was_never_committed,
 		a_kek_that_the_erasure_does_not_name, a_kek_that_dies_by_another_erasure,

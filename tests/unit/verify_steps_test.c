@@ -1313,6 +1313,47 @@ START_TEST(good_bundles)
 }
 END_TEST
 
+/* The approvals expired, and the last KEK died under another erasure. */
+static bool over_by_stranger, over_is_final;
+
+static void went_over(struct world *world)
+{
+	const int last = KEKS - 1;
+	if (world->stage == STAGE_STATEMENTS) {
+		world->destroys[last].statement.u.destroy.what.erasure = id_of(ID_OTHER);
+		world->destroys[last].statement.u.destroy.what.erase = hash_of(1);
+		world->absences[last].statement.u.absence.what.erasure = id_of(ID_OTHER);
+		world->absences[last].statement.u.absence.what.erase = hash_of(1);
+		if (over_by_stranger) {
+			world->destroys[last].by = SIGNER_STRANGER;
+		}
+		world->bend_at = STAGE_ENTRIES;
+	} else if (world->stage == STAGE_ENTRIES) {
+		b6_no_final(world);
+		world->bend_at = over_is_final ? STAGE_CERTIFICATE : STAGE_ENTRIES;
+	} else {
+		claim_final(world);
+	}
+}
+
+START_TEST(what_went_over_to_another_erasure)
+{
+	static const unsigned fails[] = {0, S(5), S(5) | S(6)};
+	kms_err err;
+	KMS_AUTO_FREE char *json = NULL;
+	over_by_stranger = _i == 1;
+	over_is_final = _i == 2;
+	struct world *world = world_make(0, STAGE_STATEMENTS, went_over);
+	unsigned failed = failed_steps(world, &err, &json);
+	ck_assert_msg(failed == fails[_i], "%#x\n%.4000s", failed, json);
+	if (_i == 0) {
+		ck_assert_ptr_nonnull(strstr(json, "\"status\":\"provisional\""));
+		ck_assert_ptr_nonnull(strstr(json, "was destroyed under erasure"));
+	}
+	world_free(world);
+}
+END_TEST
+
 /* A copy that the signed bytes leave out and that no token destroyed lives on. */
 static void left_out(struct world *world)
 {
@@ -1409,8 +1450,10 @@ int main(void)
 	TCase *tcase = tcase_create("verify_steps");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_unchecked_fixture(tcase, set_up, bundle_keys_drop);
-	tcase_add_loop_test(tcase, good_bundles, 0, 5);
+	tcase_add_loop_test(
+		tcase, good_bundles, 0, (int)(sizeof(good_cases) / sizeof(good_cases[0])));
 	tcase_add_loop_test(tcase, open_work, 0, 3);
+	tcase_add_loop_test(tcase, what_went_over_to_another_erasure, 0, 3);
 	tcase_add_test(tcase, a_copy_left_out_of_the_signed_bytes);
 	tcase_add_test(tcase, ten_for_each_step);
 	tcase_add_loop_test(tcase, attack_3_7_9_bundles_are_refused, 0,
