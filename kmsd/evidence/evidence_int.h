@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of evidence share.
- *	plan.c       what the wish is about: keys, KEKs, tokens; the bytes to sign
+ *	plan.c       what the wish is about: keys, tokens; the bytes to sign
+ *	plan_keks.c  the KEKs of a key that die
  *	plan_scope.c the plan's scope, which is hashed    plan_observed.c  what is not
  *	plan_renew.c what it may take over from erasures that expired
  */
@@ -47,6 +48,8 @@ void plan_note(struct plan_draft *draft, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void plan_problem(struct plan_draft *draft, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The key with those of its KEKs that die; nothing of it is planned when none does. */
+kms_err plan_add_key(struct plan_draft *draft, const struct model_key *key);
 /* Is it the wish's to take: free, its own, or left by one that it renews? Else *ret_left says that
  * an executing erasure goes on with it. kek zero: the token's wipe. */
 kms_err plan_admits(struct plan_draft *draft, const struct kms_id *token, const struct kms_id *kek,
