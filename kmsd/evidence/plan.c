@@ -38,7 +38,8 @@ bool plan_takes(const struct evidence_wish *wish, uint32_t version)
 	return wish->target.scope != MODEL_ERASE_VERSIONS || names_version(&wish->target, version);
 }
 
-static void add_text(struct doc *array, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+add_text(struct doc *array, const char *format, va_list args)
 {
 	char text[LIMIT_REASON * 2];
 	(void)vsnprintf(text, sizeof(text), format, args);
