@@ -17,6 +17,7 @@ static const struct cli_column list_fields[] = {
 	{"good until", "expires_unix_s", CLI_TIME_S},
 	{"KEKs", "kek_count", CLI_NUMBER},
 	{"destroyed", "destroyed_count", CLI_NUMBER},
+	{"renewed", "renewed_count", CLI_NUMBER},
 	{0},
 };
 static const struct cli_column show_fields[] = {
@@ -30,6 +31,7 @@ static const struct cli_column show_fields[] = {
 	{"destroyed", "destroyed_count", CLI_NUMBER},
 	{"to wipe", "wipe_count", CLI_NUMBER},
 	{"wiped", "wiped_count", CLI_NUMBER},
+	{"renewed", "renewed_count", CLI_NUMBER},
 	{"done", "done_unix_ms", CLI_TIME_MS},
 	{"certificate", "cert", CLI_TEXT},
 	{0},
@@ -42,6 +44,7 @@ static const struct cli_column copy_fields[] = {
 	{"done", "done", CLI_YES},
 	{"entry", "seq", CLI_NUMBER},
 	{"token reached", "token_up", CLI_YES},
+	{"now in", "renewed", CLI_TEXT},
 	{0},
 };
 
@@ -83,6 +86,35 @@ static kms_err print_json(struct erase_shown *shown)
 	doc_set_copy(shown->row, "copies", shown->copies);
 	doc_set_int(shown->row, "needed", (int64_t)shown->needed);
 	return cli_json_write(NULL, shown->row);
+}
+
+/* ---- what was refused ---- */
+
+/* Of each token that refused something that is left, what it said last: it is about all of it. */
+static kms_err print_refused(const struct erase_shown *shown)
+{
+	static const struct cli_column at = {"", "refused_unix_ms", CLI_TIME_MS};
+	const char *before = "";
+	for (size_t i = 0; i < doc_count(shown->copies); i++) {
+		struct doc *row = NULL;
+		const char *text = NULL;
+		const char *token = NULL;
+		bool done = false;
+		KMS_AUTO_FREE char *when = NULL;
+		KMS_AUTO_FREE char *line = NULL;
+		KMS_TRY(doc_item_object(shown->copies, i, &row));
+		KMS_TRY(doc_get_text(row, "refused", &text));
+		KMS_TRY(doc_get_text(row, "token", &token));
+		KMS_TRY(doc_get_bool(row, "done", &done));
+		if (done || text[0] == '\0' || strcmp(token, before) == 0) {
+			continue;
+		}
+		before = token;
+		KMS_TRY(cli_cell(row, &at, &when));
+		KMS_TRY(kms_text(&line, "token %s refused at %s: %s", token, when, text));
+		cli_line("", line);
+	}
+	return KMS_OK;
 }
 
 /* ---- who signed, and what comes next ---- */
@@ -150,8 +182,14 @@ static void print_next(const struct erase_shown *shown, const char *state, size_
 		print_requested(shown, id, approvals);
 	} else if (strcmp(state, "executing") == 0) {
 		(void)printf("It has begun and can only be finished. When every token is reached "
-			     "again:\n  kms erase execute %s\n",
+			     "again:\n  kms erase execute %s\n"
+			     "What its tokens refuse once its approvals have expired is planned, "
+			     "requested and approved anew (kms erase plan).\n",
 			id);
+	} else if (strcmp(state, "renewed") == 0) {
+		(void)printf("Its approvals expired. What was left of it is in another erasure, "
+			     "and its keys stay suspended; its own certificate stays "
+			     "provisional.\n");
 	} else if (strcmp(state, "done") == 0) {
 		(void)printf("Everything that it names is destroyed. Its certificate:\n"
 			     "  kms erase certificate %s --output FOLDER\n",
@@ -174,6 +212,7 @@ static kms_err print_shown(const struct cli *cli, struct erase_shown *shown)
 	KMS_TRY(print_people(cli, shown));
 	(void)putchar('\n');
 	KMS_TRY(cli_rows_print(shown->copies, copy_fields));
+	KMS_TRY(print_refused(shown));
 	print_next(shown, state, doc_count(approvals));
 	return KMS_OK;
 }

@@ -228,6 +228,7 @@ static kms_err print_observed(struct doc *observed)
 	KMS_TRY(cli_rows_print(rows, tokens));
 	KMS_TRY(doc_get_array(observed, "uses", &rows));
 	KMS_TRY(cli_rows_print(rows, uses));
+	KMS_TRY(print_texts(observed, "notes", "TO KNOW before it is requested"));
 	return print_texts(
 		observed, "problems", "PROBLEMS: it cannot be requested before this is solved");
 }
@@ -250,6 +251,9 @@ kms_err erase_scope_print(const struct cli *cli, struct doc *scope, struct doc *
 	KMS_TRY(print_texts(scope, "imports",
 		"keys whose KEK came from outside: a copy may exist there, which this cannot "
 		"reach"));
+	KMS_TRY(print_texts(scope, "renews",
+		"it takes over what these erasures, whose approvals have expired, did not "
+		"destroy"));
 	KMS_TRY(print_backups(scope));
 	KMS_TRY(print_texts(scope, "stays", "WHAT STAYS"));
 	return observed != NULL ? print_observed(observed) : KMS_OK;

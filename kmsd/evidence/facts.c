@@ -132,7 +132,9 @@ static kms_err read_bytes(struct facts *facts)
 		}
 		KMS_TRY(add_version(key, kek->version));
 	}
-	qsort(facts->keys, facts->key_count, sizeof(facts->keys[0]), compare_key);
+	if (facts->key_count > 0) {
+		qsort(facts->keys, facts->key_count, sizeof(facts->keys[0]), compare_key);
+	}
 	for (uint32_t i = 0; i < facts->erase->wipe_count; i++) {
 		facts->wipes[i].token = facts->erase->wipes[i];
 	}
@@ -442,7 +444,7 @@ kms_err facts_collect(const struct evidence_parts *parts, const struct model_era
 
 bool facts_are_closed(const struct facts *facts)
 {
-	bool closed = facts->finished && facts->copy_count > 0;
+	bool closed = facts->finished && facts->copy_count + facts->erase->wipe_count > 0;
 	for (size_t i = 0; i < facts->copy_count; i++) {
 		closed = closed && facts->copies[i].removed_seq != 0;
 	}

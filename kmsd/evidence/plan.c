@@ -38,14 +38,28 @@ bool plan_takes(const struct evidence_wish *wish, uint32_t version)
 	return wish->target.scope != MODEL_ERASE_VERSIONS || names_version(&wish->target, version);
 }
 
-void plan_problem(struct plan_draft *draft, const char *format, ...)
+static void __attribute__((format(printf, 2, 0)))
+add_text(struct doc *array, const char *format, va_list args)
 {
 	char text[LIMIT_REASON * 2];
+	(void)vsnprintf(text, sizeof(text), format, args);
+	doc_add_text(array, text);
+}
+
+void plan_problem(struct plan_draft *draft, const char *format, ...)
+{
 	va_list args;
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	add_text(draft->problems, format, args);
 	va_end(args);
-	doc_add_text(draft->problems, text);
+}
+
+void plan_note(struct plan_draft *draft, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	add_text(draft->notes, format, args);
+	va_end(args);
 }
 
 int plan_compare_ids(const void *a, const void *b)
@@ -58,110 +72,6 @@ static int compare_copies(const void *a, const void *b)
 	const struct format_erase_kek *x = a, *y = b;
 	int by_token = plan_compare_ids(&x->token, &y->token);
 	return by_token != 0 ? by_token : plan_compare_ids(&x->kek, &y->kek);
-}
-
-/* ---- the KEKs ---- */
-
-/* A token that ever held one: not where it was given up, since no data key was ever under it. */
-static void note_token(struct plan_draft *draft, const struct kms_id *token)
-{
-	for (uint32_t i = 0; i < draft->token_count; i++) {
-		if (kms_id_equal(&draft->tokens[i], token)) {
-			return;
-		}
-	}
-	KMS_ASSERT(draft->token_count < LIMIT_TOKENS); /* the store has no more of one tenant */
-	draft->tokens[draft->token_count++] = *token;
-}
-
-static kms_err add_copy(struct plan_draft *draft, const struct model_kek *kek)
-{
-	if (draft->erase.kek_count == draft->kek_room) {
-		size_t room = draft->kek_room * 2 + 16;
-		struct format_erase_kek *grown = realloc(draft->erase.keks, room * sizeof(*grown));
-		if (grown == NULL) {
-			return KMS_ERR(NO_MEMORY);
-		}
-		draft->erase.keks = grown;
-		draft->kek_room = room;
-	}
-	draft->erase.keks[draft->erase.kek_count++] = (struct format_erase_kek){.token = kek->token,
-		.kek = kek->id,
-		.key = kek->key,
-		.version = kek->version,
-		.commitment = kek->commitment};
-	return KMS_OK;
-}
-
-/* Another erasure's KEKs are its own to destroy. */
-static bool is_anothers(const struct plan_draft *draft, const struct kms_id *erasure)
-{
-	return !kms_id_is_zero(erasure) && !kms_id_equal(erasure, &draft->wish->erasure);
-}
-
-static kms_err add_kek(struct plan_draft *draft, const struct model_kek *kek, bool *ret_busy)
-{
-	char key[KMS_ID_TEXT];
-	switch (kek->state) {
-	case MODEL_KEK_PENDING:
-		plan_problem(draft, "version %u of key %s is being made: wait until that has ended",
-			(unsigned)kek->version, kms_id_text(&kek->key, key));
-		return KMS_OK;
-	case MODEL_KEK_LIVE:
-		*ret_busy = *ret_busy || is_anothers(draft, &kek->erasure);
-		return add_copy(draft, kek);
-	case MODEL_KEK_ABANDONED:
-	case MODEL_KEK_DESTROYED:
-		return KMS_OK;
-	}
-	return KMS_ERR(INTERNAL);
-}
-
-/* Takes over what row owns when it is OK. */
-static kms_err add_row(struct plan_draft *draft, const struct plan_key *row)
-{
-	for (size_t i = 0; i < row->kek_count; i++) {
-		enum model_kek_state state = row->keks[i].state;
-		if (plan_takes(draft->wish, row->keks[i].version) &&
-			(state == MODEL_KEK_LIVE || state == MODEL_KEK_DESTROYED)) {
-			note_token(draft, &row->keks[i].token);
-		}
-	}
-	struct plan_key *grown =
-		realloc(draft->keys, (draft->key_count + 1) * sizeof(*draft->keys));
-	if (grown == NULL) {
-		return KMS_ERR(NO_MEMORY);
-	}
-	draft->keys = grown;
-	draft->keys[draft->key_count++] = *row;
-	return KMS_OK;
-}
-
-/* The key with those of its KEKs that die; nothing of it is planned when none does. */
-static kms_err add_key(struct plan_draft *draft, const struct model_key *key)
-{
-	struct plan_key row = {.key = *key};
-	char text[KMS_ID_TEXT];
-	uint32_t before = draft->erase.kek_count;
-	bool busy = is_anothers(draft, &key->erasure);
-	KMS_TRY(store_kek_list(draft->parts->store, &key->id, &row.keks, &row.kek_count));
-	kms_err err = KMS_OK;
-	for (size_t i = 0; kms_is_ok(err) && i < row.kek_count; i++) {
-		if (plan_takes(draft->wish, row.keks[i].version)) {
-			err = add_kek(draft, &row.keks[i], &busy);
-		}
-	}
-	bool dies = kms_is_ok(err) && draft->erase.kek_count > before;
-	if (dies && busy) {
-		plan_problem(draft,
-			"key %s is in another erasure already: cancel that one, or wait for it",
-			kms_id_text(&key->id, text));
-	}
-	err = dies ? add_row(draft, &row) : err;
-	if (!dies || !kms_is_ok(err)) {
-		free(row.keks);
-	}
-	return err;
 }
 
 /* ---- what the wish names ---- */
@@ -198,7 +108,7 @@ static kms_err find_key(struct plan_draft *draft, const struct kms_id *id)
 	if (draft->wish->target.scope == MODEL_ERASE_VERSIONS) {
 		KMS_TRY(check_versions(draft->wish, &key));
 	}
-	return add_key(draft, &key);
+	return plan_add_key(draft, &key);
 }
 
 static kms_err check_alone(struct plan_draft *draft, const struct model_dataset *dataset)
@@ -235,14 +145,37 @@ static kms_err find_dataset(struct plan_draft *draft, const struct kms_id *id)
 	return find_key(draft, &dataset.key);
 }
 
+static kms_err find_wipe(struct plan_draft *draft, const struct kms_id *token)
+{
+	static const struct kms_id none;
+	char id[KMS_ID_TEXT];
+	bool wiped = false, admits, left;
+	KMS_TRY(store_token_wiped(draft->parts->store, token, &wiped));
+	if (wiped) {
+		return KMS_OK;
+	}
+	KMS_TRY(plan_admits(draft, token, &none, &admits, &left));
+	if (left && draft->renewing) {
+		plan_note(draft, "token %s is wiped by the erasure that goes on in it",
+			kms_id_text(token, id));
+		return KMS_OK;
+	}
+	if (!admits) {
+		plan_problem(draft, "token %s is to be wiped by another erasure already",
+			kms_id_text(token, id));
+	}
+	KMS_ASSERT(draft->erase.wipe_count < LIMIT_TOKENS);
+	draft->erase.wipes[draft->erase.wipe_count++] = *token;
+	return KMS_OK;
+}
+
 static kms_err find_wipes(struct plan_draft *draft)
 {
 	struct model_token *rows KMS_AUTO_FREE = NULL;
 	size_t count;
 	KMS_TRY(store_token_list(draft->parts->store, &draft->wish->tenant, &rows, &count));
 	for (size_t i = 0; i < count; i++) {
-		KMS_ASSERT(draft->erase.wipe_count < LIMIT_TOKENS);
-		draft->erase.wipes[draft->erase.wipe_count++] = rows[i].id;
+		KMS_TRY(find_wipe(draft, &rows[i].id));
 	}
 	qsort(draft->erase.wipes, draft->erase.wipe_count, sizeof(draft->erase.wipes[0]),
 		plan_compare_ids);
@@ -264,7 +197,7 @@ static kms_err find_tenant(struct plan_draft *draft)
 		for (size_t i = 0; i < count; i++) {
 			after = rows[i].id;
 			if (draft->erase.kek_count <= LIMIT_ERASE_KEKS) {
-				KMS_TRY(add_key(draft, &rows[i]));
+				KMS_TRY(plan_add_key(draft, &rows[i]));
 			}
 		}
 	}
@@ -290,10 +223,39 @@ static kms_err find(struct plan_draft *draft)
 	return KMS_ERR(ARGUMENT);
 }
 
+static void forget(struct plan_draft *draft)
+{
+	for (size_t i = 0; i < draft->key_count; i++) {
+		free(draft->keys[i].keks);
+	}
+	free(draft->keys);
+	free(draft->erase.keks);
+	doc_free(&draft->problems);
+	doc_free(&draft->notes);
+	draft->keys = NULL;
+	draft->erase.keks = NULL;
+	draft->key_count = draft->kek_room = 0;
+	draft->erase.kek_count = draft->erase.wipe_count = draft->token_count = 0;
+}
+
+static kms_err find_once(struct plan_draft *draft)
+{
+	KMS_TRY(doc_new_array(&draft->problems));
+	KMS_TRY(doc_new_array(&draft->notes));
+	return find(draft);
+}
+
 static kms_err find_all(struct plan_draft *draft)
 {
-	KMS_TRY(find(draft));
-	if (draft->erase.kek_count == 0) {
+	KMS_TRY(plan_renews_read(draft));
+	KMS_TRY(find_once(draft));
+	if (draft->renewing && draft->renew_count == 0) {
+		/* There is nothing to renew: what others hold stands in the way. */
+		forget(draft);
+		draft->renewing = false;
+		KMS_TRY(find_once(draft));
+	}
+	if (draft->erase.kek_count == 0 && draft->erase.wipe_count == 0) {
 		return KMS_ERR(KEY_STATE); /* nothing is left, or nothing was ever made */
 	}
 	if (draft->erase.kek_count > LIMIT_ERASE_KEKS) {
@@ -302,8 +264,10 @@ static kms_err find_all(struct plan_draft *draft)
 			"erase some of the keys by themselves first",
 			LIMIT_ERASE_KEKS);
 	}
-	qsort(draft->erase.keks, draft->erase.kek_count, sizeof(*draft->erase.keks),
-		compare_copies);
+	if (draft->erase.kek_count > 0) {
+		qsort(draft->erase.keks, draft->erase.kek_count, sizeof(*draft->erase.keks),
+			compare_copies);
+	}
 	qsort(draft->tokens, draft->token_count, sizeof(draft->tokens[0]), plan_compare_ids);
 	return KMS_OK;
 }
@@ -332,7 +296,6 @@ static kms_err write_bytes(struct plan_draft *draft, struct evidence_plan *plan)
 
 static kms_err make(struct plan_draft *draft, struct evidence_plan *plan)
 {
-	KMS_TRY(doc_new_array(&draft->problems));
 	KMS_TRY(find_all(draft));
 	KMS_TRY(plan_scope_write(draft, &plan->scope));
 	KMS_TRY(plan_observed_write(draft, &plan->observed));
@@ -350,12 +313,7 @@ kms_err evidence_plan_make(const struct evidence_parts *parts, const struct evid
 	draft->parts = parts;
 	draft->wish = wish;
 	kms_err err = make(draft, plan);
-	for (size_t i = 0; i < draft->key_count; i++) {
-		free(draft->keys[i].keks);
-	}
-	free(draft->keys);
-	free(draft->erase.keks);
-	doc_free(&draft->problems);
+	forget(draft);
 	KMS_TRY(err);
 	*ret_plan = kms_take(&plan);
 	return KMS_OK;

@@ -15,6 +15,7 @@ struct asked {
 	struct kms_id first_token;
 	struct model_erase_pins first; /* of the first that answered */
 	bool has_first;
+	bool reached; /* one from which something is to be destroyed answered */
 };
 
 static int compare_pins(const void *a, const void *b)
@@ -89,6 +90,20 @@ static kms_err judge_pins(struct plan_draft *draft, struct asked *asked, const s
 	return check_approvers(draft, id, pins);
 }
 
+/* Do the bytes to sign name something of it? */
+static bool is_named(const struct plan_draft *draft, const struct kms_id *token)
+{
+	bool named = false;
+	for (uint32_t i = 0; i < draft->erase.kek_count && !named; i++) {
+		named = kms_id_equal(&draft->erase.keks[i].token, token);
+	}
+	for (uint32_t i = 0; i < draft->erase.wipe_count && !named; i++) {
+		named = kms_id_equal(&draft->erase.wipes[i], token);
+	}
+	return named;
+}
+
+/* One that does not answer may be lost for good: that must not keep the keys in use. */
 static kms_err ask_token(struct plan_draft *draft, struct asked *asked, const struct kms_id *token,
 	struct doc *array)
 {
@@ -108,13 +123,19 @@ static kms_err ask_token(struct plan_draft *draft, struct asked *asked, const st
 	doc_set_id(row, "token", token);
 	doc_set_bool(row, "up", state.up);
 	doc_set_int(row, "needed", kms_is_ok(err) ? pins->needed : 0);
+	bool dies = is_named(draft, token);
+	asked->reached = asked->reached || (dies && kms_is_ok(err));
 	if (kms_is_ok(err)) {
 		return judge_pins(draft, asked, token, pins);
 	}
-	plan_problem(draft,
-		"token %s does not answer (%s), so nobody knows which approvers it asks for: its "
-		"kms-tokend must run",
-		kms_id_text(token, id), kms_err_name(err));
+	if (dies) {
+		plan_note(draft,
+			"token %s is not reached (%s): nobody knows which approvers its owner asks "
+			"for; its copies are held and destroyed when it is back and finds enough "
+			"of them; until then the erasure stays executing and its certificate "
+			"provisional",
+			kms_id_text(token, id), kms_err_name(err));
+	}
 	return KMS_OK;
 }
 
@@ -134,6 +155,11 @@ static kms_err ask_tokens(struct plan_draft *draft, struct doc *observed)
 			    plan_compare_ids) == NULL) {
 			KMS_TRY(ask_token(draft, asked, token, array));
 		}
+	}
+	if (!asked->reached) {
+		plan_problem(draft,
+			"no token of this erasure answers, so nobody knows which approvers it asks "
+			"for: the kms-tokend of one of them must run");
 	}
 	doc_set_int(observed, "needed", asked->needed);
 	return KMS_OK;
@@ -176,6 +202,7 @@ kms_err plan_observed_write(struct plan_draft *draft, struct kms_buf *ret_observ
 	KMS_TRY(add_uses(draft, observed));
 	KMS_TRY(add_leases(draft, observed));
 	KMS_TRY(ask_tokens(draft, observed));
+	doc_set_copy(observed, "notes", draft->notes);
 	doc_set_copy(observed, "problems", draft->problems);
 	return doc_write(observed, ret_observed);
 }

@@ -13,6 +13,18 @@
 
 /* ---- keys and copies ---- */
 
+/* A copy of it dies: not where all that lives of it is left to another erasure. */
+static bool has_copy(const struct plan_draft *draft, const struct plan_key *row, uint32_t version)
+{
+	for (uint32_t i = 0; i < draft->erase.kek_count; i++) {
+		if (draft->erase.keks[i].version == version &&
+			kms_id_equal(&draft->erase.keks[i].key, &row->key.id)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Versions of a key of which a KEK lives, ascending, and that die or not. */
 static void add_versions(
 	const struct plan_draft *draft, const struct plan_key *row, bool die, struct doc *array)
@@ -23,7 +35,8 @@ static void add_versions(
 			lives = lives || (row->keks[i].version == version &&
 						 row->keks[i].state == MODEL_KEK_LIVE);
 		}
-		if (lives && plan_takes(draft->wish, version) == die) {
+		bool dies = plan_takes(draft->wish, version);
+		if (lives && dies == die && (!dies || has_copy(draft, row, version))) {
 			doc_add_int(array, version);
 		}
 	}
@@ -193,6 +206,7 @@ kms_err plan_scope_write(struct plan_draft *draft, struct kms_buf *ret_scope)
 	KMS_TRY(add_datasets(draft, scope));
 	add_backups(scope);
 	(void)doc_set_array(scope, "imports"); /* no KEK comes from outside: births.c */
+	add_ids(scope, "renews", draft->renews, draft->renew_count);
 	add_ids(scope, "wipes", draft->erase.wipes, draft->erase.wipe_count);
 	add_stays(draft, scope);
 	KMS_AUTO_BUF json = {0};

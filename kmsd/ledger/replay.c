@@ -12,7 +12,7 @@
 
 enum {
 	REPORT_MAX = 64 * 1024,
-	TYPES = MODEL_CHANGE_CERT_ISSUE + 1,
+	TYPES = MODEL_CHANGE_ERASE_REFUSED + 1,
 	TRIES = 100, /* of catching up with a running kmsd */
 	LINE_MAX_SHOWN = 400,
 };
@@ -301,6 +301,7 @@ static void show_counts(struct replay *replay)
 		[MODEL_CHANGE_ERASE_WIPE] = "destroy.wipe",
 		[MODEL_CHANGE_ERASE_FINAL] = "destroy.final",
 		[MODEL_CHANGE_CERT_ISSUE] = "cert.issue",
+		[MODEL_CHANGE_ERASE_REFUSED] = "destroy.execute.refused",
 	};
 	kms_write_format(&replay->report, "entries: %llu, root %s\n",
 		(unsigned long long)replay->edge.size, kms_hash_text(&replay->root, root));

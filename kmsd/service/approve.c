@@ -271,10 +271,16 @@ kms_err approve_cancel(
 	const struct kms_id *id = &ask->request->u.erase_sign.id;
 	struct model_erasure erasure;
 	KMS_AUTO(format_erase) erase = NULL;
+	struct kms_id *older KMS_AUTO_FREE = NULL;
+	size_t count = 0;
+	KMS_TRY(store_erasure_renews(service->parts.store, id, &older, &count));
 	KMS_TRY(erase_get(service, id, &erasure, &erase));
 	kms_err err = check_cancel(service, ask, &erasure, erase);
 	if (kms_is_ok(err)) {
 		err = record(service, ask, MODEL_CHANGE_ERASE_CANCEL);
+	}
+	if (kms_is_ok(err)) {
+		err = holds_follow(service, older, count);
 	}
 	if (kms_is_ok(err)) {
 		/* Who does not hear it now, hears it after its next link. */

@@ -219,16 +219,15 @@ static kms_err check_plan(struct service *service, const struct service_ask *ask
 	return KMS_OK;
 }
 
-static kms_err check_request(struct service *service, const struct service_ask *ask,
-	const struct format_erase *erase, struct kms_buf *ret_scope)
+static kms_err check_request(
+	struct service *service, const struct service_ask *ask, const struct format_erase *erase)
 {
 	if (!kms_id_equal(&erase->requester, &ask->who->id)) {
 		return service_refuse(
 			ask, KMS_ERR(DENIED), "the bytes name another requester than who asks");
 	}
 	KMS_TRY(check_signature(service, ask));
-	KMS_TRY(check_times(ask, erase));
-	return check_plan(service, ask, erase, ret_scope);
+	return check_times(ask, erase);
 }
 
 static kms_err record_request(
@@ -260,13 +259,13 @@ static kms_err record_request(
 	return err;
 }
 
-kms_err erase_request(
-	struct service *service, const struct service_ask *ask, struct model_answer *answer)
+static kms_err request(
+	struct service *service, const struct service_ask *ask, const struct format_erase *erase)
 {
-	KMS_AUTO(format_erase) erase = NULL;
 	KMS_AUTO_BUF scope = {0};
-	KMS_TRY(format_erase_read(kms_buf_bytes(&ask->request->u.erase_request.bytes), &erase));
-	KMS_TRY(check_request(service, ask, erase, &scope));
+	struct kms_id *older KMS_AUTO_FREE = NULL;
+	size_t count = 0;
+	KMS_TRY(check_plan(service, ask, erase, &scope));
 	KMS_TRY(holds_add(service, erase));
 	kms_err err = record_request(service, ask, &scope);
 	if (!kms_is_ok(err)) {
@@ -274,6 +273,21 @@ kms_err erase_request(
 		return err;
 	}
 	holds_tell(service, erase, true);
+	KMS_TRY(store_erasure_renews(service->parts.store, &erase->erasure, &older, &count));
+	return holds_follow(service, older, count);
+}
+
+kms_err erase_request(
+	struct service *service, const struct service_ask *ask, struct model_answer *answer)
+{
+	KMS_AUTO(format_erase) erase = NULL;
+	struct renewal *renewal = NULL;
+	KMS_TRY(format_erase_read(kms_buf_bytes(&ask->request->u.erase_request.bytes), &erase));
+	KMS_TRY(check_request(service, ask, erase));
+	KMS_TRY(renew_begin(service, ask, erase, &renewal));
+	kms_err err = request(service, ask, erase);
+	renew_end(service, &renewal);
+	KMS_TRY(err);
 	return erase_answer(service, &erase->erasure, answer);
 }
 

@@ -105,6 +105,7 @@ static kms_err begin(struct service *service, const struct service_ask *ask,
 	case MODEL_ERASE_DONE:
 		return KMS_OK; /* it goes on, or there is nothing left to do */
 	case MODEL_ERASE_CANCELLED:
+	case MODEL_ERASE_RENEWED:
 		break;
 	}
 	return service_refuse(

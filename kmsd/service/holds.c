@@ -48,6 +48,38 @@ void holds_remove(struct service *service, const struct kms_id *erasure)
 	free(row);
 }
 
+static void tell_done(struct service *service, const struct kms_id *erasure)
+{
+	(void)pthread_mutex_lock(&service->lock);
+	for (struct held_key *row = service->held; row != NULL; row = row->next) {
+		row->told = row->told || kms_id_equal(&row->erasure, erasure);
+	}
+	(void)pthread_mutex_unlock(&service->lock);
+}
+
+static bool is_open(enum model_erase_state state)
+{
+	return state == MODEL_ERASE_REQUESTED || state == MODEL_ERASE_EXECUTING;
+}
+
+kms_err holds_follow(struct service *service, const struct kms_id *older, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct model_erasure row;
+		KMS_TRY(store_erasure_get(service->parts.store, &older[i], &row));
+		const struct format_erase erase = {
+			.erasure = row.id, .scope = row.scope, .subject = row.subject};
+		bool open = is_open(row.state);
+		model_erasure_free(&row);
+		holds_remove(service, &erase.erasure);
+		if (open) {
+			KMS_TRY(holds_add(service, &erase));
+			tell_done(service, &erase.erasure); /* what it names is held all the time */
+		}
+	}
+	return KMS_OK;
+}
+
 void holds_free_all(struct service *service)
 {
 	while (service->held != NULL) {
@@ -69,23 +101,39 @@ static void unsettle(struct service *service, const struct kms_id *token)
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
+/* Is it named by no erasure any more? */
+static kms_err is_free(struct service *service, const struct format_erase_kek *kek, bool *ret_free)
+{
+	struct model_kek *rows KMS_AUTO_FREE = NULL;
+	size_t count;
+	bool is_free = false;
+	KMS_TRY(store_kek_list(service->parts.store, &kek->key, &rows, &count));
+	for (size_t i = 0; i < count; i++) {
+		is_free = is_free || (kms_id_equal(&rows[i].id, &kek->kek) &&
+					     rows[i].state == MODEL_KEK_LIVE &&
+					     kms_id_is_zero(&rows[i].erasure));
+	}
+	*ret_free = is_free;
+	return KMS_OK;
+}
+
 void holds_tell(struct service *service, const struct format_erase *erase, bool held)
 {
 	for (uint32_t i = 0; i < erase->kek_count; i++) {
 		struct token *token;
-		kms_err err = token_find(service->parts.tokens, &erase->keks[i].token, &token);
-		if (kms_is_ok(err)) {
+		bool do_it = true;
+		kms_err err = held ? KMS_OK : is_free(service, &erase->keks[i], &do_it);
+		if (kms_is_ok(err) && do_it) {
+			err = token_find(service->parts.tokens, &erase->keks[i].token, &token);
+		}
+		if (kms_is_ok(err) && do_it) {
 			err = token_kek_hold(token, &erase->keks[i].kek, held);
 		}
 		if (!kms_is_ok(err)) {
 			unsettle(service, &erase->keks[i].token);
 		}
 	}
-	(void)pthread_mutex_lock(&service->lock);
-	for (struct held_key *row = service->held; row != NULL; row = row->next) {
-		row->told = row->told || kms_id_equal(&row->erasure, &erase->erasure);
-	}
-	(void)pthread_mutex_unlock(&service->lock);
+	tell_done(service, &erase->erasure);
 }
 
 /* ---- for uses ---- */
@@ -141,22 +189,6 @@ kms_err holds_admit(struct service *service, const struct model_key *key, bool *
 
 /* ---- after a new link, and at start ---- */
 
-/* Is it named by no erasure any more? */
-static kms_err is_free(struct service *service, const struct format_erase_kek *kek, bool *ret_free)
-{
-	struct model_kek *rows KMS_AUTO_FREE = NULL;
-	size_t count;
-	bool is_free = false;
-	KMS_TRY(store_kek_list(service->parts.store, &kek->key, &rows, &count));
-	for (size_t i = 0; i < count; i++) {
-		is_free = is_free || (kms_id_equal(&rows[i].id, &kek->kek) &&
-					     rows[i].state == MODEL_KEK_LIVE &&
-					     kms_id_is_zero(&rows[i].erasure));
-	}
-	*ret_free = is_free;
-	return KMS_OK;
-}
-
 static kms_err resend_one(
 	struct service *service, struct token *token, const struct format_erase_kek *kek, bool held)
 {
@@ -180,8 +212,8 @@ static kms_err resend(
 {
 	bool cancelled = erasure->state == MODEL_ERASE_CANCELLED;
 	KMS_AUTO(format_erase) erase = NULL;
-	if (erasure->state == MODEL_ERASE_DONE) {
-		return KMS_OK;
+	if (erasure->state == MODEL_ERASE_DONE || erasure->state == MODEL_ERASE_RENEWED) {
+		return KMS_OK; /* nothing of it is left, or it is another's to hold */
 	}
 	KMS_TRY(format_erase_read(kms_buf_bytes(&erasure->bytes), &erase));
 	if (cancelled) {
@@ -229,9 +261,7 @@ static kms_err load(
 	struct service *service, struct token *token, const struct model_erasure *erasure)
 {
 	(void)token;
-	bool open =
-		erasure->state == MODEL_ERASE_REQUESTED || erasure->state == MODEL_ERASE_EXECUTING;
-	if (!open || erasure->scope != MODEL_ERASE_VERSIONS) {
+	if (!is_open(erasure->state) || erasure->scope != MODEL_ERASE_VERSIONS) {
 		return KMS_OK;
 	}
 	const struct format_erase erase = {

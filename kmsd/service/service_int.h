@@ -9,7 +9,8 @@
  *	sessions.c  whose sealed session is it  births.c   one KEK in every token of a key
  *	recover.c   after each new link: commit or abandon by the ledger's word
  *	erase.c     plan, request and show an erasure      approve.c  approve and cancel it
- *	execute.c   when it may begin: its intent          go_on.c    KEK by KEK, token by token
+ *	execute.c   when it may begin: its intent          go_on.c    token by token, row by row
+ *	go_on_row.c one of them: order, statements, entry  renew.c    what is refused, taken over
  *	holds.c     kms-tokends keep held what an erasure names
  *	certify.c   its certificate
  *	init.c      offline: --init, --add-tenant
@@ -159,11 +160,25 @@ kms_err approve_tell_cancelled(struct service *service, const struct model_erasu
 kms_err go_on_run(struct service *service, const struct kms_id *erasure, const struct kms_id *token,
 	const struct kms_id *actor, bool fresh);
 
+/* ---- renew.c ---- */
+
+struct renewal;
+/*
+ * Before a request is checked that takes over what is left of older erasures: from here to the end
+ * nobody carries those out in these tokens, and each token was asked once more. What it went on
+ * with makes the plan another one. TIMEOUT: somebody is at it, try again.
+ */
+kms_err renew_begin(struct service *service, const struct service_ask *ask,
+	const struct format_erase *erase, struct renewal **ret_renewal);
+void renew_end(struct service *service, struct renewal **renewal); /* accepts NULL in it */
+
 /* ---- holds.c ---- */
 
 /* Before its request is recorded: from then on uses of its key's versions have to wait. */
 kms_err holds_add(struct service *service, const struct format_erase *erase);
 void holds_remove(struct service *service, const struct kms_id *erasure);
+/* Those from which this one took over, or back to which what it had went. */
+kms_err holds_follow(struct service *service, const struct kms_id *older, size_t count);
 /* Tell every token to hold its KEKs, or no longer. What a token does not hear now, recovery tells
  * it, and until then no key that has held versions is used. */
 void holds_tell(struct service *service, const struct format_erase *erase, bool held);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the effect of one change on state, by the tables of model: tenants, tokens, datasets,
- * positions; keys stand in apply_key.c, erasures in apply_erase.c and apply_erased.c, leases in
- * leases.c. Runs in kmsd.
+ * positions; keys stand in apply_key.c, erasures in apply_request.c, apply_erase.c and
+ * apply_erased.c, leases in leases.c. Runs in kmsd.
  * Decides by what the change and the rows say and by nothing else (no clock, no random), so that
  * replaying the ledger gives the same rows.
  */
@@ -287,6 +287,8 @@ kms_err store_apply(
 		return store_apply_erase_wipe(conn, change, seq);
 	case MODEL_CHANGE_ERASE_FINAL:
 		return store_apply_erase_final(conn, change, seq);
+	case MODEL_CHANGE_ERASE_REFUSED:
+		return store_apply_erase_refused(conn, change, seq, unix_ms);
 	case MODEL_CHANGE_CERT_ISSUE:
 		return store_apply_cert_issue(conn, change, seq);
 	case MODEL_CHANGE_LEASE_RECEIPT:

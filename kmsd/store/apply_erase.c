@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store: the effect of an erasure's first half, which can still be taken back: the request, which
- * holds keys and KEKs for it and suspends them at once, approvals, a cancellation, and the intent.
- * Runs in kmsd. Who may sign, and when, is the service's question and each kms-tokend's; here
- * stands what no order of steps may break.
+ * store: the effect of an erasure's first half, which can still be taken back: approvals, a
+ * cancellation, and the intent (its request is in apply_request.c). Runs in kmsd. Who may sign, and
+ * when, is the service's question and each kms-tokend's; here stands what no order of steps may
+ * break.
  */
 #include <string.h>
 
 #include "crypto.h"
-#include "format.h"
 #include "apply_int.h"
 
 enum { APPROVAL = 1, CANCELLATION };
@@ -65,7 +64,7 @@ kms_err store_paper_put(
 	return store_query_run(&query);
 }
 
-static kms_err know_principal(
+kms_err store_principal_know(
 	struct store_conn *conn, const struct kms_id *tenant, const struct kms_id *principal)
 {
 	STORE_AUTO_QUERY query = {0};
@@ -85,270 +84,6 @@ static kms_err set_state(
 	store_query_id(&query, ":erasure", erasure);
 	store_query_int(&query, ":state", (int64_t)state);
 	return store_query_run(&query);
-}
-
-/* ---- the request ---- */
-
-static kms_err check_room(struct store_conn *conn, const struct kms_id *tenant)
-{
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(
-		conn, "SELECT count(*) FROM erasure WHERE tenant = :tenant", &query));
-	store_query_id(&query, ":tenant", tenant);
-	KMS_TRY(store_query_one(&query));
-	return store_column_uint(&query, 0) < LIMIT_ERASURES ? KMS_OK : KMS_ERR(TOO_LARGE);
-}
-
-static kms_err insert_erasure(struct store_conn *conn, const struct model_change *change,
-	const struct format_erase *erase, uint64_t seq, int64_t unix_ms)
-{
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"INSERT INTO erasure (id, tenant, requester, scope, subject, state,"
-		" not_before_unix_s, expires_unix_s, requested_unix_ms, done_unix_ms, bytes,"
-		" certificate, signature, request_seq, intent_seq, final_seq, kek_count,"
-		" destroyed_count, wipe_count, wiped_count, cert) VALUES (:id, :tenant,"
-		" :requester, :scope, :subject, :state, :not_before, :expires, :requested, 0,"
-		" :bytes, :certificate, :signature, :seq, 0, 0, :keks, 0, :wipes, 0, NULL)",
-		&query));
-	store_query_id(&query, ":id", &erase->erasure);
-	store_query_id(&query, ":tenant", &erase->tenant);
-	store_query_id(&query, ":requester", &erase->requester);
-	store_query_int(&query, ":scope", (int64_t)erase->scope);
-	store_query_id(&query, ":subject", &erase->subject);
-	store_query_int(&query, ":state", MODEL_ERASE_REQUESTED);
-	store_query_int(&query, ":not_before", erase->not_before_unix_s);
-	store_query_int(&query, ":expires", erase->expires_unix_s);
-	store_query_int(&query, ":requested", unix_ms);
-	store_query_bytes(&query, ":bytes", kms_buf_bytes(&change->u.erase_request.bytes));
-	store_query_bytes(
-		&query, ":certificate", kms_buf_bytes(&change->u.erase_request.certificate));
-	store_query_bytes(&query, ":signature", KMS_BYTES_OF(change->u.erase_request.signature));
-	store_query_uint(&query, ":seq", seq);
-	store_query_int(&query, ":keks", erase->kek_count);
-	store_query_int(&query, ":wipes", erase->wipe_count);
-	return store_query_run(&query);
-}
-
-/* The key whose end a DATASET erasure is: its own, and no other dataset's. */
-static kms_err dataset_key(
-	struct store_conn *conn, const struct format_erase *erase, struct kms_id *ret_key)
-{
-	struct kms_id key;
-	{
-		STORE_AUTO_QUERY query = {0};
-		KMS_TRY(store_query_open(conn,
-			"SELECT logical_key FROM dataset WHERE id = :id AND tenant = :tenant",
-			&query));
-		store_query_id(&query, ":id", &erase->subject);
-		store_query_id(&query, ":tenant", &erase->tenant);
-		KMS_TRY(store_query_one(&query));
-		store_column_id(&query, 0, &key);
-		KMS_TRY(store_query_checked(&query));
-	}
-	STORE_AUTO_QUERY query = {0};
-	bool shared = false;
-	KMS_TRY(store_query_open(conn,
-		"SELECT 1 FROM dataset WHERE logical_key = :key AND id <> :id LIMIT 1", &query));
-	store_query_id(&query, ":key", &key);
-	store_query_id(&query, ":id", &erase->subject);
-	KMS_TRY(store_query_step(&query, &shared));
-	*ret_key = key;
-	return shared ? KMS_ERR(KEY_STATE) : KMS_OK;
-}
-
-/* The one key that the scope is about; zero: every key of the tenant. */
-static kms_err scope_key(
-	struct store_conn *conn, const struct format_erase *erase, struct kms_id *ret_key)
-{
-	switch (erase->scope) {
-	case MODEL_ERASE_VERSIONS:
-	case MODEL_ERASE_KEY:
-		*ret_key = erase->subject;
-		return KMS_OK;
-	case MODEL_ERASE_DATASET:
-		return dataset_key(conn, erase, ret_key);
-	case MODEL_ERASE_TENANT:
-		*ret_key = (struct kms_id){{0}};
-		return KMS_OK;
-	}
-	return KMS_ERR(ARGUMENT);
-}
-
-/* Keep the key's state for a cancellation, and suspend it where that is a step. */
-static kms_err hold_key(
-	struct store_conn *conn, const struct format_erase *erase, const struct model_key *key)
-{
-	enum model_state state = key->state;
-	{
-		STORE_AUTO_QUERY query = {0};
-		KMS_TRY(store_query_open(conn,
-			"INSERT INTO erasure_key (erasure, logical_key, state_before)"
-			" VALUES (:erasure, :key, :state)",
-			&query));
-		store_query_id(&query, ":erasure", &erase->erasure);
-		store_query_id(&query, ":key", &key->id);
-		store_query_int(&query, ":state", (int64_t)state);
-		KMS_TRY(store_query_run(&query));
-	}
-	if (state == MODEL_STATE_ACTIVE) {
-		KMS_TRY(model_state_next(state, MODEL_EVENT_SUSPEND, &state));
-	}
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"UPDATE logical_key SET erasure = :erasure, state = :state WHERE id = :key",
-		&query));
-	store_query_id(&query, ":erasure", &erase->erasure);
-	store_query_id(&query, ":key", &key->id);
-	store_query_int(&query, ":state", (int64_t)state);
-	return store_query_run(&query);
-}
-
-/* Its key is the scope's, and in no other erasure's hand. An erasure of versions leaves the key
- * itself alone, and so its current version. */
-static kms_err take_key(struct store_conn *conn, const struct format_erase *erase,
-	const struct kms_id *only, const struct format_erase_kek *kek)
-{
-	struct model_key key;
-	KMS_TRY(store_key_find(conn, &kek->key, &key));
-	if (!kms_id_equal(&key.tenant, &erase->tenant)) {
-		return KMS_ERR(NOT_FOUND);
-	}
-	if (!kms_id_is_zero(only) && !kms_id_equal(&key.id, only)) {
-		return KMS_ERR(ARGUMENT);
-	}
-	if (kms_id_equal(&key.erasure, &erase->erasure)) {
-		return KMS_OK;
-	}
-	if (!kms_id_is_zero(&key.erasure)) {
-		return KMS_ERR(KEY_STATE);
-	}
-	if (erase->scope == MODEL_ERASE_VERSIONS) {
-		return kek->version < key.version ? KMS_OK : KMS_ERR(KEY_STATE);
-	}
-	return hold_key(conn, erase, &key);
-}
-
-static kms_err know_kek(struct store_conn *conn, const struct format_erase_kek *kek)
-{
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"SELECT 1 FROM kek WHERE id = :id AND logical_key = :key AND version = :version"
-		" AND token = :token AND commitment IS :commitment",
-		&query));
-	store_query_id(&query, ":id", &kek->kek);
-	store_query_id(&query, ":key", &kek->key);
-	store_query_int(&query, ":version", kek->version);
-	store_query_id(&query, ":token", &kek->token);
-	store_query_hash(&query, ":commitment", &kek->commitment);
-	return store_query_one(&query);
-}
-
-/* NOT_FOUND for a KEK that is not as the bytes say, KEY_STATE for one that is not live or free. */
-static kms_err take_kek(struct store_conn *conn, const struct format_erase *erase,
-	const struct format_erase_kek *kek)
-{
-	KMS_TRY(know_kek(conn, kek));
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"UPDATE kek SET erasure = :erasure"
-		" WHERE id = :id AND state = :live AND erasure IS NULL",
-		&query));
-	store_query_id(&query, ":erasure", &erase->erasure);
-	store_query_id(&query, ":id", &kek->kek);
-	store_query_int(&query, ":live", MODEL_KEK_LIVE);
-	KMS_TRY(store_query_run(&query));
-	return store_query_changes(&query) == 1 ? KMS_OK : KMS_ERR(KEY_STATE);
-}
-
-static kms_err insert_row(struct store_conn *conn, const struct kms_id *erasure,
-	const struct kms_id *token, const struct kms_id *kek, const struct kms_id *key,
-	uint32_t version)
-{
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"INSERT INTO erasure_row (erasure, token, kek, logical_key, version, seq)"
-		" VALUES (:erasure, :token, :kek, :key, :version, 0)",
-		&query));
-	store_query_id(&query, ":erasure", erasure);
-	store_query_id(&query, ":token", token);
-	store_query_id(&query, ":kek", kek);
-	store_query_id_or_null(&query, ":key", key);
-	store_query_int(&query, ":version", version);
-	return store_query_run(&query);
-}
-
-static kms_err insert_wipe(
-	struct store_conn *conn, const struct format_erase *erase, const struct kms_id *token)
-{
-	{
-		STORE_AUTO_QUERY query = {0};
-		KMS_TRY(store_query_open(conn,
-			"SELECT 1 FROM token WHERE id = :token AND tenant = :tenant", &query));
-		store_query_id(&query, ":token", token);
-		store_query_id(&query, ":tenant", &erase->tenant);
-		KMS_TRY(store_query_one(&query));
-	}
-	static const struct kms_id none = {{0}};
-	return insert_row(conn, &erase->erasure, token, &none, &none, 0);
-}
-
-/* Nothing of the scope lives on, and nothing of it is in the making. */
-static kms_err check_complete(
-	struct store_conn *conn, const struct format_erase *erase, const struct kms_id *only)
-{
-	bool left = false;
-	if (erase->scope == MODEL_ERASE_VERSIONS) {
-		return KMS_OK;
-	}
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		kms_id_is_zero(only) ? "SELECT 1 FROM logical_key CROSS JOIN kek"
-				       " ON kek.logical_key = logical_key.id"
-				       " WHERE logical_key.tenant = :owner AND kek.state <> 3"
-				       " AND kek.state IN (1, 2) AND kek.erasure IS NOT :erasure"
-				       " LIMIT 1"
-				     : "SELECT 1 FROM kek WHERE logical_key = :owner"
-				       " AND state <> 3 AND state IN (1, 2)"
-				       " AND erasure IS NOT :erasure LIMIT 1",
-		&query));
-	store_query_id(&query, ":owner", kms_id_is_zero(only) ? &erase->tenant : only);
-	store_query_id(&query, ":erasure", &erase->erasure);
-	KMS_TRY(store_query_step(&query, &left));
-	return left ? KMS_ERR(KEY_STATE) : KMS_OK;
-}
-
-kms_err store_apply_erase_request(
-	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms)
-{
-	KMS_AUTO(format_erase) erase = NULL;
-	struct kms_id only;
-	kms_err err = format_erase_read(kms_buf_bytes(&change->u.erase_request.bytes), &erase);
-	if (!kms_is_ok(err)) {
-		return kms_is(err, KMS_CODE_FORMAT) ? KMS_ERR(ARGUMENT) : err;
-	}
-	if (!kms_id_equal(&erase->tenant, &change->tenant) ||
-		!kms_id_equal(&erase->requester, &change->actor)) {
-		return KMS_ERR(ARGUMENT);
-	}
-	KMS_TRY(know_principal(conn, &erase->tenant, &erase->requester));
-	KMS_TRY(check_room(conn, &erase->tenant));
-	KMS_TRY(insert_erasure(conn, change, erase, seq, unix_ms));
-	KMS_TRY(scope_key(conn, erase, &only));
-	for (uint32_t i = 0; i < erase->kek_count; i++) {
-		const struct format_erase_kek *kek = &erase->keks[i];
-		KMS_TRY(take_key(conn, erase, &only, kek));
-		KMS_TRY(take_kek(conn, erase, kek));
-		KMS_TRY(insert_row(
-			conn, &erase->erasure, &kek->token, &kek->kek, &kek->key, kek->version));
-	}
-	for (uint32_t i = 0; i < erase->wipe_count; i++) {
-		KMS_TRY(insert_wipe(conn, erase, &erase->wipes[i]));
-	}
-	KMS_TRY(check_complete(conn, erase, &only));
-	KMS_TRY(store_paper_put(
-		conn, STORE_PAPER_PLAN, &erase->erasure, &change->u.erase_request.plan));
-	return store_erasure_note(conn, &erase->erasure, seq);
 }
 
 /* ---- approvals and cancellations ---- */
@@ -374,7 +109,7 @@ static kms_err insert_signature(struct store_conn *conn, const struct model_chan
 	if (!kms_id_equal(&by->principal, &change->actor)) {
 		return KMS_ERR(ARGUMENT);
 	}
-	KMS_TRY(know_principal(conn, &change->tenant, &by->principal));
+	KMS_TRY(store_principal_know(conn, &change->tenant, &by->principal));
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
 		"INSERT INTO erasure_signature (erasure, kind, principal, spki, signature,"
@@ -411,13 +146,14 @@ kms_err store_apply_erase_approve(
 	return store_erasure_note(conn, &head.id, seq);
 }
 
-/* A key that went on to another state meanwhile (compromised, deactivated) stays there. */
+/* Back to where it was: free, or of the erasure that it was taken over from. A key that went on to
+ * another state meanwhile (compromised, deactivated) stays there. */
 static kms_err release(struct store_conn *conn, const struct kms_id *erasure)
 {
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
-			"UPDATE logical_key SET erasure = NULL, state = CASE"
+			"UPDATE logical_key SET state = CASE"
 			" WHEN state <> :suspended THEN state ELSE"
 			" (SELECT held.state_before FROM erasure_key AS held"
 			" WHERE held.erasure = :erasure AND held.logical_key = logical_key.id) END"
@@ -428,13 +164,7 @@ static kms_err release(struct store_conn *conn, const struct kms_id *erasure)
 		store_query_int(&query, ":suspended", MODEL_STATE_SUSPENDED);
 		KMS_TRY(store_query_run(&query));
 	}
-	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(conn,
-		"UPDATE kek SET erasure = NULL WHERE id IN"
-		" (SELECT named.kek FROM erasure_row AS named WHERE named.erasure = :erasure)",
-		&query));
-	store_query_id(&query, ":erasure", erasure);
-	return store_query_run(&query);
+	return store_rows_return(conn, erasure);
 }
 
 kms_err store_apply_erase_cancel(

@@ -65,13 +65,14 @@ static kms_err check_absence(const struct model_change *change, const struct kms
 /* ---- rows ---- */
 
 /* The row that has been waiting for this: NOT_FOUND where the bytes name none, EXISTS where it
- * came before. kek zero: a wipe. */
+ * came before, KEY_STATE where it is another erasure's by now. kek zero: a wipe. */
 static kms_err settle_row(struct store_conn *conn, const struct model_change *change, uint64_t seq)
 {
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
-			"SELECT seq FROM erasure_row WHERE erasure = :erasure AND token = :token"
+			"SELECT seq, renewed_by IS NOT NULL FROM erasure_row WHERE erasure = "
+			":erasure AND token = :token"
 			" AND kek = :kek AND logical_key IS :key AND version = :version",
 			&query));
 		store_query_id(&query, ":erasure", &change->u.erase_done.erasure);
@@ -82,6 +83,9 @@ static kms_err settle_row(struct store_conn *conn, const struct model_change *ch
 		KMS_TRY(store_query_one(&query));
 		if (store_column_uint(&query, 0) != 0) {
 			return KMS_ERR(EXISTS);
+		}
+		if (store_column_uint(&query, 1) != 0) {
+			return KMS_ERR(KEY_STATE);
 		}
 	}
 	STORE_AUTO_QUERY query = {0};
@@ -132,8 +136,9 @@ static kms_err destroy_kek(
 	return store_query_changes(&query) == 1 ? KMS_OK : KMS_ERR(KEY_STATE);
 }
 
-/* The last KEK takes its key along. */
-static kms_err end_key(struct store_conn *conn, const struct kms_id *id)
+/* The last KEK takes its key along, by the erasure that it died under. */
+static kms_err end_key(
+	struct store_conn *conn, const struct kms_id *id, const struct kms_id *erasure)
 {
 	struct model_key key;
 	enum model_state state;
@@ -153,9 +158,11 @@ static kms_err end_key(struct store_conn *conn, const struct kms_id *id)
 	KMS_TRY(store_key_find(conn, id, &key));
 	KMS_TRY(model_state_next(key.state, MODEL_EVENT_DESTROY, &state));
 	STORE_AUTO_QUERY query = {0};
-	KMS_TRY(store_query_open(
-		conn, "UPDATE logical_key SET state = :state WHERE id = :key", &query));
+	KMS_TRY(store_query_open(conn,
+		"UPDATE logical_key SET state = :state, erasure = :erasure WHERE id = :key",
+		&query));
 	store_query_id(&query, ":key", id);
+	store_query_id(&query, ":erasure", erasure);
 	store_query_int(&query, ":state", (int64_t)state);
 	return store_query_run(&query);
 }
@@ -175,18 +182,20 @@ kms_err store_apply_erase_result(
 	KMS_TRY(check_destroy(change, &head.erase, &commitment));
 	KMS_TRY(check_absence(change, &head.erase, &commitment));
 	KMS_TRY(destroy_kek(conn, kek, &head.id));
-	KMS_TRY(end_key(conn, &change->u.erase_done.key));
+	KMS_TRY(end_key(conn, &change->u.erase_done.key, &head.id));
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
 			"UPDATE erasure SET destroyed_count = destroyed_count + 1, done_unix_ms ="
-			" CASE WHEN destroyed_count + 1 = kek_count THEN :now ELSE 0 END"
-			" WHERE id = :id",
+			" CASE WHEN EXISTS (SELECT 1 FROM erasure_row AS r WHERE r.erasure = :id"
+			" AND r.logical_key IS NOT NULL AND r.seq = 0 AND r.renewed_by IS NULL)"
+			" THEN 0 ELSE :now END WHERE id = :id",
 			&query));
 		store_query_id(&query, ":id", &head.id);
 		store_query_int(&query, ":now", unix_ms);
 		KMS_TRY(store_query_run(&query));
 	}
+	KMS_TRY(store_renewed_settle(conn, &head.id));
 	return store_erasure_note(conn, &head.id, seq);
 }
 
@@ -200,7 +209,7 @@ static kms_err check_token_done(struct store_conn *conn, const struct model_chan
 	bool left = false;
 	KMS_TRY(store_query_open(conn,
 		"SELECT 1 FROM erasure_row WHERE erasure = :erasure AND token = :token"
-		" AND kek <> :wipe AND seq = 0 LIMIT 1",
+		" AND kek <> :wipe AND seq = 0 AND renewed_by IS NULL LIMIT 1",
 		&query));
 	store_query_id(&query, ":erasure", &change->u.erase_done.erasure);
 	store_query_id(&query, ":token", &change->u.erase_done.token);
@@ -234,6 +243,7 @@ kms_err store_apply_erase_wipe(
 		store_query_id(&query, ":id", &head.id);
 		KMS_TRY(store_query_run(&query));
 	}
+	KMS_TRY(store_renewed_settle(conn, &head.id));
 	return store_erasure_note(conn, &head.id, seq);
 }
 

@@ -33,6 +33,9 @@ struct store_erasure_head {
 /* NOT_FOUND also for another tenant's. */
 kms_err store_erasure_find(struct store_conn *conn, const struct model_change *change,
 	const struct kms_id *id, struct store_erasure_head *ret_head);
+/* NOT_FOUND where that tenant has no such principal. */
+kms_err store_principal_know(
+	struct store_conn *conn, const struct kms_id *tenant, const struct kms_id *principal);
 /* Entry seq is about it. */
 kms_err store_erasure_note(struct store_conn *conn, const struct kms_id *erasure, uint64_t seq);
 
@@ -52,6 +55,26 @@ kms_err store_apply_erase_final(
 	struct store_conn *conn, const struct model_change *change, uint64_t seq);
 kms_err store_apply_cert_issue(
 	struct store_conn *conn, const struct model_change *change, uint64_t seq);
+
+kms_err store_apply_erase_refused(
+	struct store_conn *conn, const struct model_change *change, uint64_t seq, int64_t unix_ms);
+
+/*
+ * renewals.c: what is left of an erasure whose approvals have expired goes over to another one, row
+ * by row, and comes back when that one is cancelled.
+ */
+
+/* Is this row (kek zero: the token's wipe) free for an erasure that is requested now, or may that
+ * one take it over? KEY_STATE: neither. */
+kms_err store_row_admit(struct store_conn *conn, const struct kms_id *token,
+	const struct kms_id *kek, int64_t unix_ms, struct kms_id *ret_old);
+/* It does: the row is `erasure`'s from now on. old zero: nothing happens. */
+kms_err store_row_take(struct store_conn *conn, const struct kms_id *old,
+	const struct kms_id *erasure, const struct kms_id *token, const struct kms_id *kek);
+/* Whatever it took goes back to where it was. */
+kms_err store_rows_return(struct store_conn *conn, const struct kms_id *erasure);
+/* EXECUTING or RENEWED, by what its rows say. */
+kms_err store_renewed_settle(struct store_conn *conn, const struct kms_id *erasure);
 
 /* EXISTS for a receipt that was there. */
 kms_err store_apply_lease_receipt(

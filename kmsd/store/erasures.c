@@ -11,7 +11,9 @@
 	"SELECT e.id, e.tenant, e.requester, e.scope, e.subject, e.state, e.not_before_unix_s,"    \
 	" e.expires_unix_s, e.requested_unix_ms, e.done_unix_ms, e.bytes, e.certificate,"          \
 	" e.signature, e.request_seq, e.intent_seq, e.final_seq, e.kek_count,"                     \
-	" e.destroyed_count, e.wipe_count, e.wiped_count, c.id, c.final, c.seq, c.hash"            \
+	" e.destroyed_count, e.wipe_count, e.wiped_count, c.id, c.final, c.seq, c.hash,"           \
+	" (SELECT count(*) FROM erasure_row AS r WHERE r.erasure = e.id"                           \
+	" AND r.renewed_by IS NOT NULL)"                                                           \
 	" FROM erasure AS e LEFT JOIN certificate AS c ON c.id = e.cert"
 
 static void read_signature(struct store_query *query, int i, uint8_t signature[MODEL_SIGNATURE])
@@ -49,6 +51,7 @@ static void read_numbers(struct store_query *query, struct model_erasure *erasur
 	erasure->cert_final = store_column_uint(query, 21) != 0;
 	erasure->cert_seq = store_column_uint(query, 22);
 	store_column_hash(query, 23, &erasure->cert_hash);
+	erasure->renewed_count = (uint32_t)store_column_uint(query, 24);
 }
 
 static kms_err read_erasure(struct store_query *query, void *ret_row)
@@ -185,6 +188,9 @@ static kms_err read_row(struct store_query *query, void *ret_row)
 	row->version = (uint32_t)store_column_uint(query, 3);
 	row->seq = store_column_uint(query, 4);
 	row->done = row->seq != 0;
+	store_column_id(query, 5, &row->renewed);
+	row->refused_unix_ms = store_column_int(query, 6);
+	store_column_text(query, 7, row->refused, sizeof(row->refused));
 	return store_query_checked(query);
 }
 
@@ -195,7 +201,8 @@ kms_err store_erasure_rows(struct store *store, const struct kms_id *id,
 	void *rows = NULL;
 	/* The wipes, whose KEK is zeros, last. */
 	KMS_TRY(store_query_read(store,
-		"SELECT token, kek, logical_key, version, seq FROM erasure_row"
+		"SELECT token, kek, logical_key, version, seq, renewed_by, refused_unix_ms, refused"
+		" FROM erasure_row"
 		" WHERE erasure = :erasure ORDER BY logical_key IS NULL, token, kek",
 		&query));
 	store_query_id(&query, ":erasure", id);

@@ -7,7 +7,8 @@
 #include "store_int.h"
 
 const char store_migration_002[] =
-	/* state: 1 requested, 2 cancelled, 3 executing, 4 done; seqs and times of 0: not yet */
+	/* state: 1 requested, 2 cancelled, 3 executing, 4 done, 5 renewed; seqs and times of 0: not
+	   yet */
 	"CREATE TABLE erasure ("
 	" id BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
 	" tenant BLOB NOT NULL REFERENCES tenant (id),"
@@ -47,8 +48,8 @@ const char store_migration_002[] =
 	") STRICT, WITHOUT ROWID;"
 	"CREATE UNIQUE INDEX erasure_signature_spki ON erasure_signature (erasure, kind, spki);"
 
-	/* a KEK of its bytes, or a wipe, whose kek is zeros; seq 0: its statements are missing yet
-	 */
+	/* a KEK of its bytes, or a wipe, whose kek is zeros; seq 0: its statements are missing yet;
+	 * renewed_by: the erasure that it went over to; refused_unix_ms 0: never refused */
 	"CREATE TABLE erasure_row ("
 	" erasure BLOB NOT NULL REFERENCES erasure (id),"
 	" token BLOB NOT NULL REFERENCES token (id),"
@@ -56,8 +57,13 @@ const char store_migration_002[] =
 	" logical_key BLOB REFERENCES logical_key (id),"
 	" version INTEGER NOT NULL,"
 	" seq INTEGER NOT NULL,"
+	" renewed_by BLOB REFERENCES erasure (id),"
+	" refused_unix_ms INTEGER NOT NULL,"
+	" refused TEXT NOT NULL,"
 	" PRIMARY KEY (erasure, token, kek)"
 	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX erasure_row_renewed ON erasure_row (renewed_by, kek)"
+	" WHERE renewed_by IS NOT NULL;"
 
 	/* a key that it holds, with the state that a cancellation gives back */
 	"CREATE TABLE erasure_key ("

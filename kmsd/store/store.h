@@ -94,6 +94,20 @@ kms_err store_erasure_open(struct store *store, struct model_erasure **ret_rows,
 /* Its KEKs and wipes, as rows of its bytes; token_up is left false. */
 kms_err store_erasure_rows(struct store *store, const struct kms_id *id,
 	struct model_erase_row **ret_rows, size_t *ret_count);
+/* Whose a KEK is, or a token's wipe (kek zero), of the erasures that are not at an end. */
+struct store_holder {
+	struct kms_id erasure;
+	bool executing; /* else requested */
+	bool renewable; /* expired, and refused by its kms-tokend since: another may take it over */
+};
+/* As of that time. NOT_FOUND: nobody's. */
+kms_err store_holder_get(struct store *store, const struct kms_id *token, const struct kms_id *kek,
+	int64_t unix_ms, struct store_holder *ret_holder);
+/* Did an erasure wipe it? */
+kms_err store_token_wiped(struct store *store, const struct kms_id *token, bool *ret_wiped);
+/* From which erasures did this one take over what was left? By id; caller frees. */
+kms_err store_erasure_renews(
+	struct store *store, const struct kms_id *id, struct kms_id **ret_ids, size_t *ret_count);
 /* Seqs of every entry that is about this erasure, its certificates among them, oldest first. Caller
  * frees. */
 kms_err store_erasure_entries(

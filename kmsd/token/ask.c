@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 void pending_free(struct pending *pending)
@@ -127,8 +128,8 @@ static kms_err wait_for(struct token *token, struct pending *pending, struct rep
 	return err;
 }
 
-kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *user,
-	struct reply *ret_reply)
+kms_err ask_why(struct token *token, struct tokmsg *msg, const struct token_user *user,
+	struct reply *ret_reply, char *ret_reason)
 {
 	struct pending *pending;
 	KMS_TRY(add_pending(token, msg, user, &pending));
@@ -137,9 +138,17 @@ kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *us
 	KMS_TRY(wait_for(token, pending, &reply));
 	if (reply.code != KMS_CODE_OK) {
 		kms_err err = kms_err_from_code((unsigned)reply.code);
+		memcpy(ret_reason, reply.reason, sizeof(reply.reason));
 		reply_clear(&reply);
 		return err;
 	}
 	*ret_reply = reply;
 	return KMS_OK;
+}
+
+kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *user,
+	struct reply *ret_reply)
+{
+	char reason[LIMIT_REASON + 1]; /* in the log already */
+	return ask_why(token, msg, user, ret_reply, reason);
 }

@@ -21,7 +21,8 @@ kms_err token_erase_pins(struct token *token, struct model_erase_pins *ret_pins)
 	return KMS_OK;
 }
 
-kms_err token_erase_open(struct token *token, const struct model_erase_order *order)
+kms_err token_erase_open(
+	struct token *token, const struct model_erase_order *order, char *ret_reason)
 {
 	struct model_erase_order *copy KMS_AUTO_FREE = malloc(sizeof(*copy));
 	if (copy == NULL) {
@@ -29,25 +30,31 @@ kms_err token_erase_open(struct token *token, const struct model_erase_order *or
 	}
 	*copy = *order;
 	struct tokmsg msg = {.type = TOKMSG_ERASE_OPEN, .u.erase_open = copy};
-	return ask_done(token, &msg);
+	struct reply reply = {0};
+	KMS_TRY(ask_why(token, &msg, &nobody, &reply, ret_reason));
+	reply_clear(&reply);
+	return KMS_OK;
 }
 
 kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const struct kms_id *kek,
-	struct kms_buf *ret_destroy, struct kms_buf *ret_absence)
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence, char *ret_reason)
 {
 	struct tokmsg msg = {.type = TOKMSG_ERASE_KEK, .u.erase = {*erasure, *kek}};
 	struct reply reply = {0};
-	KMS_TRY(ask(token, &msg, &nobody, &reply));
+	KMS_TRY(ask_why(token, &msg, &nobody, &reply, ret_reason));
 	*ret_destroy = reply.bytes;
 	*ret_absence = reply.absence;
 	return KMS_OK;
 }
 
-kms_err token_erase_wipe(
-	struct token *token, const struct kms_id *erasure, struct kms_buf *ret_statement)
+kms_err token_erase_wipe(struct token *token, const struct kms_id *erasure,
+	struct kms_buf *ret_statement, char *ret_reason)
 {
 	struct tokmsg msg = {.type = TOKMSG_ERASE_WIPE, .u.erase.erasure = *erasure};
-	return ask_bytes(token, &msg, ret_statement);
+	struct reply reply = {0};
+	KMS_TRY(ask_why(token, &msg, &nobody, &reply, ret_reason));
+	*ret_statement = reply.bytes;
+	return KMS_OK;
 }
 
 kms_err token_erase_cancel(struct token *token, struct kms_bytes erase, struct kms_bytes spki,

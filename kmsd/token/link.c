@@ -161,6 +161,7 @@ static kms_err take_answer(struct token *token, struct pending *pending, struct 
 	struct reply *reply = &pending->reply;
 	reply->code = msg->code;
 	if (msg->code != KMS_CODE_OK) {
+		memcpy(reply->reason, msg->reason, sizeof(reply->reason));
 		return KMS_OK;
 	}
 	struct kms_bytes bytes = {0};

@@ -126,13 +126,15 @@ kms_err token_erase_pins(struct token *token, struct model_erase_pins *ret_pins)
 /*
  * TOKEN_REFUSED, with the reason logged: a signature, the count, the requester, the proof, a
  * cancellation it has seen. TIMEOUT: too early by its clock, try again. NOT_FOUND from the two
- * others: it does not hold that erasure (any more): open it again.
+ * others: it does not hold that erasure (any more): open it again. ret_reason: LIMIT_REASON + 1
+ * bytes, what kms-tokend said where it failed.
  */
-kms_err token_erase_open(struct token *token, const struct model_erase_order *order);
+kms_err token_erase_open(
+	struct token *token, const struct model_erase_order *order, char *ret_reason);
 kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const struct kms_id *kek,
-	struct kms_buf *ret_destroy, struct kms_buf *ret_absence);
-kms_err token_erase_wipe(
-	struct token *token, const struct kms_id *erasure, struct kms_buf *ret_statement);
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence, char *ret_reason);
+kms_err token_erase_wipe(struct token *token, const struct kms_id *erasure,
+	struct kms_buf *ret_statement, char *ret_reason);
 /* certificate empty: an approver's. */
 kms_err token_erase_cancel(struct token *token, struct kms_bytes erase, struct kms_bytes spki,
 	struct kms_bytes certificate, const uint8_t signature[MODEL_SIGNATURE]);

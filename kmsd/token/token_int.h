@@ -30,7 +30,8 @@ enum {
 /* An answer out of the link's buffer: everything borrowed was copied. */
 struct reply {
 	enum kms_code code;
-	struct kms_buf bytes; /* record, flight, statement or note */
+	char reason[LIMIT_REASON + 1]; /* of a code that is not OK */
+	struct kms_buf bytes;          /* record, flight, statement or note */
 	struct kms_id session;
 	uint32_t count;
 	enum kms_code codes[LIMIT_BATCH_ITEMS];
@@ -119,6 +120,9 @@ void link_finish(struct token *token, struct pending **at, kms_err err);
 /* One request; reply is the caller's to clear, whatever comes back. */
 kms_err ask(struct token *token, struct tokmsg *msg, const struct token_user *user,
 	struct reply *ret_reply);
+/* The same, with kms-tokend's reason where it refused: LIMIT_REASON + 1 bytes, "" for none. */
+kms_err ask_why(struct token *token, struct tokmsg *msg, const struct token_user *user,
+	struct reply *ret_reply, char *ret_reason);
 extern const struct token_user nobody; /* of requests that use no key */
 /* Ask for something whose answer is bytes; is that it was done. */
 kms_err ask_bytes(struct token *token, struct tokmsg *msg, struct kms_buf *ret_bytes);

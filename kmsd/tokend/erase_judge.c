@@ -162,7 +162,7 @@ static kms_err judge(struct tokend *tokend, const struct model_erase_order *orde
 	} else if (begun && at > erase->expires_unix_s * 1000) {
 		at = erase->expires_unix_s * 1000; /* it was judged before, in time */
 	}
-	KMS_TRY(erase_in_time(erase, begun || erasure->late, ret_reason));
+	KMS_TRY(erase_in_time(erase, kms_now_unix_ms(), begun || erasure->late, ret_reason));
 	KMS_TRY(check_objects(tokend, erasure, ret_reason));
 	KMS_TRY(erase_check_people(tokend, order, erase, at, ret_reason));
 	return check_intent(owner, order, &erasure->hash, ret_reason);

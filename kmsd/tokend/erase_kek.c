@@ -6,9 +6,16 @@
  */
 #include "tokend_int.h"
 
-/* Is this KEK named by the erasure, and ours to destroy now? */
+static bool dies_by(const struct kek *kek, const struct erasure *erasure)
+{
+	return kms_id_equal(&kek->mark.erasure, &erasure->order->erasure) &&
+	       kms_hash_equal(&kek->mark.erase, &erasure->hash);
+}
+
+/* Is this KEK named by the erasure, and ours to destroy at that time? One whose mark is there is
+ * only finished; that another one was begun in time helps none. */
 static kms_err check(struct tokend *tokend, const struct erasure *erasure, const struct kms_id *id,
-	char *ret_reason)
+	const struct kek *kek, int64_t unix_ms, char *ret_reason)
 {
 	const struct format_erase *order = erasure->order;
 	bool named = false, cancelled;
@@ -23,16 +30,18 @@ static kms_err check(struct tokend *tokend, const struct erasure *erasure, const
 	if (cancelled) {
 		return erase_refuse(ret_reason, "it was cancelled");
 	}
-	bool begun = erasure->late || erase_has_begun(tokend, order, &erasure->hash);
-	return erase_in_time(order, begun, ret_reason);
+	bool begun = kek != NULL && kek->life == KEK_ERASING && dies_by(kek, erasure);
+	return erase_in_time(order, unix_ms, begun || erasure->late, ret_reason);
 }
 
-static kms_err begin(struct tokend *tokend, const struct erasure *erasure, struct kek *kek)
+/* The time is the one that was found to be inside the window: it goes into the statement. */
+static kms_err begin(
+	struct tokend *tokend, const struct erasure *erasure, struct kek *kek, int64_t unix_ms)
 {
 	const struct kek_mark mark = {
 		.erasure = erasure->order->erasure,
 		.erase = erasure->hash,
-		.begun_unix_ms = kms_now_unix_ms(),
+		.begun_unix_ms = unix_ms,
 	};
 	/* What is not there now was not destroyed here: nothing could be stated about it. */
 	kms_err err = p11_kek_is_there(tokend->p11, &kek->birth.kek, &kek->birth.commitment);
@@ -72,6 +81,7 @@ static kms_err state_end(struct tokend *tokend, struct kek *kek, const struct p1
 		.u.destroy =
 			{
 				.what = what_of(kek),
+				.begun_unix_ms = kek->mark.begun_unix_ms,
 				.found = erased->found,
 				.rv = erased->rv,
 				.canary_before = erased->canary_before,
@@ -113,14 +123,14 @@ kms_err erase_kek(struct tokend *tokend, const struct kms_id *erasure, const str
 		if (held == NULL) {
 			return KMS_ERR(NOT_FOUND);
 		}
-		KMS_TRY(check(tokend, held, kek_id, ret_reason));
+		int64_t now = kms_now_unix_ms();
+		KMS_TRY(check(tokend, held, kek_id, kek, now, ret_reason));
 		if (kek == NULL || tokend->wiped) {
 			return KMS_ERR(INTEGRITY); /* erase_judge saw it: ours is broken */
 		}
 		if (kek->life == KEK_COMMITTED) {
-			KMS_TRY(begin(tokend, held, kek));
-		} else if (!kms_id_equal(&kek->mark.erasure, erasure) ||
-			   !kms_hash_equal(&kek->mark.erase, &held->hash)) {
+			KMS_TRY(begin(tokend, held, kek, now));
+		} else if (!dies_by(kek, held)) {
 			return erase_refuse(ret_reason, "the KEK dies by another erasure");
 		}
 		KMS_TRY(destroy(tokend, kek));

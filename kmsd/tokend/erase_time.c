@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Is it time, by this token's own clock? Not before the waiting time is over; not after the
- * approvals expired, but where destruction began in time: here, or by the word of a token that the
- * owner's file pins.
+ * approvals expired, but to finish what the mark here says was begun, or where destruction began in
+ * time by the word of a token that the owner's file pins.
  */
 #include "tokend_int.h"
 
 #include <stdio.h>
 
-kms_err erase_in_time(const struct format_erase *order, bool begun, char *ret_reason)
+kms_err erase_in_time(
+	const struct format_erase *order, int64_t unix_ms, bool begun, char *ret_reason)
 {
-	int64_t now = kms_now_unix_ms();
-	if (now < order->not_before_unix_s * 1000) {
+	if (unix_ms < order->not_before_unix_s * 1000) {
 		(void)snprintf(ret_reason, LIMIT_REASON + 1,
 			"its waiting time is not over by this token's clock");
 		return KMS_ERR(TIMEOUT);
 	}
-	if (now > order->expires_unix_s * 1000 && !begun) {
+	if (unix_ms > order->expires_unix_s * 1000 && !begun) {
 		return erase_refuse(ret_reason, "its approvals have expired");
 	}
 	return KMS_OK;
@@ -40,7 +40,7 @@ static kms_err find_begun(const struct kek *kek, void *arg)
 	bool dying = kek->life == KEK_ERASING || kek->life == KEK_DESTROYED;
 	if (dying && kms_id_equal(&kek->mark.erasure, &begun->order->erasure) &&
 		kms_hash_equal(&kek->mark.erase, begun->hash)) {
-		begun->found = begun->found || is_inside(begun->order, kek->mark.begun_unix_ms);
+		begun->found = true;
 	}
 	return KMS_OK;
 }
@@ -50,7 +50,7 @@ bool erase_has_begun(
 {
 	struct begun begun = {order, hash, false};
 	KMS_IGNORE(keks_each(tokend->keks, find_begun, &begun)); /* the visitor never fails */
-	return begun.found;
+	return begun.found || erase_wipe_begun(tokend, &order->erasure, hash);
 }
 
 kms_err erase_check_late(const struct tokend *tokend, struct kms_bytes late,
@@ -80,9 +80,10 @@ kms_err erase_check_late(const struct tokend *tokend, struct kms_bytes late,
 		!kms_hash_equal(&what->erase, &erasure->hash) || said.u.destroy.canary_after) {
 		return erase_refuse(ret_reason, "the late statement is about something else");
 	}
-	if (!is_inside(order, said.unix_ms)) {
-		return erase_refuse(ret_reason, "the late statement is not dated in the window");
+	if (!is_inside(order, said.u.destroy.begun_unix_ms) ||
+		said.unix_ms < said.u.destroy.begun_unix_ms) {
+		return erase_refuse(ret_reason, "the late statement did not begin in the window");
 	}
-	*ret_unix_ms = said.unix_ms;
+	*ret_unix_ms = said.u.destroy.begun_unix_ms;
 	return KMS_OK;
 }

@@ -10,10 +10,11 @@
 #include <string.h>
 
 static const char wiping_magic[8] = "KMSWIPE1";
-enum { WIPING_BYTES = 8 + 16 + 32 + 1 };
+enum { WIPING_BYTES = 8 + 16 + 32 + 8 + 1 };
 struct wiping {
 	struct kms_id erasure;
 	struct kms_hash erase;
+	int64_t begun_unix_ms;
 	uint8_t overwritten; /* 1: every file, before the first was removed */
 };
 
@@ -24,6 +25,7 @@ static kms_err write_wiping(const struct tokend *tokend, const struct wiping *wi
 	kms_write_fixed(&writer, wiping_magic, sizeof(wiping_magic));
 	kms_write_fixed(&writer, wiping->erasure.b, sizeof(wiping->erasure.b));
 	kms_write_fixed(&writer, wiping->erase.b, sizeof(wiping->erase.b));
+	kms_write_u64(&writer, (uint64_t)wiping->begun_unix_ms);
 	kms_write_u8(&writer, wiping->overwritten);
 	return state_write(&tokend->state, "wiping", KMS_BYTES_OF(bytes));
 }
@@ -32,13 +34,16 @@ static kms_err read_wiping(const struct tokend *tokend, struct wiping *ret_wipin
 {
 	KMS_AUTO_BUF bytes = {0};
 	struct wiping wiping;
+	uint64_t begun;
 	KMS_TRY(state_read(&tokend->state, "wiping", WIPING_BYTES, &bytes));
 	struct kms_reader reader = kms_reader_of(kms_buf_bytes(&bytes));
 	KMS_TRY(kms_read_expect(&reader, wiping_magic, sizeof(wiping_magic)));
 	KMS_TRY(kms_read_fixed(&reader, wiping.erasure.b, sizeof(wiping.erasure.b)));
 	KMS_TRY(kms_read_fixed(&reader, wiping.erase.b, sizeof(wiping.erase.b)));
+	KMS_TRY(kms_read_u64(&reader, &begun));
 	KMS_TRY(kms_read_u8(&reader, &wiping.overwritten));
 	KMS_TRY(kms_read_end(&reader));
+	wiping.begun_unix_ms = (int64_t)begun;
 	*ret_wiping = wiping;
 	return KMS_OK;
 }
@@ -54,6 +59,20 @@ kms_err erase_wipe_read(const struct tokend *tokend, bool *ret_wiped)
 		return KMS_ERR(INTEGRITY);
 	}
 	return KMS_OK;
+}
+
+static bool is_by(
+	const struct wiping *wiping, const struct kms_id *erasure, const struct kms_hash *hash)
+{
+	return kms_id_equal(&wiping->erasure, erasure) && kms_hash_equal(&wiping->erase, hash);
+}
+
+bool erase_wipe_begun(
+	const struct tokend *tokend, const struct kms_id *erasure, const struct kms_hash *hash)
+{
+	struct wiping wiping;
+	return tokend->wiped && kms_is_ok(read_wiping(tokend, &wiping)) &&
+	       is_by(&wiping, erasure, hash);
 }
 
 /* The statement that is there, when it is about this erasure. */
@@ -74,7 +93,8 @@ static kms_err read_wiped(struct tokend *tokend, const struct kms_id *erasure,
 	return KMS_OK;
 }
 
-static kms_err check(struct tokend *tokend, const struct erasure *erasure, char *ret_reason)
+static kms_err check(
+	struct tokend *tokend, const struct erasure *erasure, int64_t unix_ms, char *ret_reason)
 {
 	const struct format_erase *order = erasure->order;
 	struct keks_tally tally;
@@ -90,9 +110,8 @@ static kms_err check(struct tokend *tokend, const struct erasure *erasure, char 
 	if (tally.born > 0 || tally.committed != tally.destroyed) {
 		return KMS_ERR(KEY_STATE);
 	}
-	bool begun =
-		erasure->late || tokend->wiped || erase_has_begun(tokend, order, &erasure->hash);
-	return erase_in_time(order, begun, ret_reason);
+	bool begun = erase_wipe_begun(tokend, &order->erasure, &erasure->hash);
+	return erase_in_time(order, unix_ms, begun || erasure->late, ret_reason);
 }
 
 /* Mark, overwrite, mark, remove: each durable before the next. */
@@ -129,6 +148,7 @@ static kms_err state_wiped(
 			{
 				.erasure = wiping->erasure,
 				.erase = wiping->erase,
+				.begun_unix_ms = wiping->begun_unix_ms,
 				.destroyed = tally.destroyed,
 				.initialised = true,
 				.overwritten = wiping->overwritten == 1,
@@ -153,11 +173,11 @@ kms_err erase_wipe(struct tokend *tokend, const struct kms_id *erasure,
 	if (held == NULL) {
 		return KMS_ERR(NOT_FOUND);
 	}
-	KMS_TRY(check(tokend, held, ret_reason));
-	struct wiping wiping = {held->order->erasure, held->hash, 0};
+	struct wiping wiping = {held->order->erasure, held->hash, kms_now_unix_ms(), 0};
+	KMS_TRY(check(tokend, held, wiping.begun_unix_ms, ret_reason));
 	if (tokend->wiped) {
 		KMS_TRY(read_wiping(tokend, &wiping));
-		if (!kms_hash_equal(&wiping.erase, &held->hash)) {
+		if (!is_by(&wiping, &held->order->erasure, &held->hash)) {
 			return erase_refuse(ret_reason, "another erasure wipes the token");
 		}
 	}

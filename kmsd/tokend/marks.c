@@ -125,7 +125,8 @@ static kms_err check_end(struct tokend *tokend, const struct kek *kek)
 	KMS_TRY(keks_end_read(tokend, kek, &file, &destroy, &absence));
 	KMS_TRY(format_statement_verify(destroy, spki, &statement));
 	if (statement.type != FORMAT_STATEMENT_DESTROY ||
-		!is_about(kek, &statement.u.destroy.what)) {
+		!is_about(kek, &statement.u.destroy.what) ||
+		statement.u.destroy.begun_unix_ms != kek->mark.begun_unix_ms) {
 		return KMS_ERR(INTEGRITY);
 	}
 	KMS_TRY(format_statement_verify(absence, spki, &statement));

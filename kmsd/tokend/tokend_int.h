@@ -265,9 +265,11 @@ kms_err erase_cancel(struct tokend *tokend, struct kms_bytes erase, struct kms_b
 /* erase_judge.c: is this order approved, by all that kms-tokend can check itself? */
 kms_err erase_judge(struct tokend *tokend, const struct model_erase_order *order,
 	struct erasure *ret_erasure, char *ret_reason);
-/* Is it time? begun: the end of its window does not count any more. */
-kms_err erase_in_time(const struct format_erase *order, bool begun, char *ret_reason);
-/* Another token's word that it destroyed a KEK of this very erasure in time; when that was. */
+/* Is that time in its window? begun: the window's end does not count any more. */
+kms_err erase_in_time(
+	const struct format_erase *order, int64_t unix_ms, bool begun, char *ret_reason);
+/* Another token's word that it began in time to destroy a KEK of this very erasure; when that was.
+ */
 kms_err erase_check_late(const struct tokend *tokend, struct kms_bytes late,
 	const struct erasure *erasure, int64_t *ret_unix_ms, char *ret_reason);
 /*
@@ -279,7 +281,8 @@ kms_err erase_person(struct tokend *tokend, struct kms_bytes certificate, int64_
 /* Requester and approvers, with certificates as of that time. */
 kms_err erase_check_people(struct tokend *tokend, const struct model_erase_order *order,
 	const struct format_erase *erase, int64_t at_unix_ms, char *ret_reason);
-/* Has destruction begun here, in time, by these very bytes? */
+/* Has destruction of a KEK, or the wipe, begun here by these very bytes? Then it is finished, and
+ * nothing else is begun for it. */
 bool erase_has_begun(
 	const struct tokend *tokend, const struct format_erase *order, const struct kms_hash *hash);
 kms_err erase_is_cancelled(
@@ -288,6 +291,9 @@ bool erase_wipes(const struct format_erase *order, const struct kms_id *token);
 /* Write the reason, log it, and be TOKEN_REFUSED. */
 kms_err erase_refuse(char *ret_reason, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* By these very bytes? */
+bool erase_wipe_begun(
+	const struct tokend *tokend, const struct kms_id *erasure, const struct kms_hash *hash);
 /* Was the token wiped, or has that begun? Read at the start. */
 kms_err erase_wipe_read(const struct tokend *tokend, bool *ret_wiped);
 

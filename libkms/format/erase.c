@@ -61,7 +61,7 @@ static bool is_in_scope(const struct format_erase *erase, const struct format_er
 
 static kms_err check_keks(const struct format_erase *erase)
 {
-	if (erase->kek_count == 0) {
+	if (erase->kek_count == 0 && erase->wipe_count == 0) {
 		return KMS_ERR(ARGUMENT);
 	}
 	if (erase->kek_count > LIMIT_ERASE_KEKS) {

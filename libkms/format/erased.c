@@ -48,6 +48,19 @@ static kms_err read_bits(struct kms_reader *reader, unsigned count, uint8_t *ret
 	return *ret_bits >> count == 0 ? KMS_OK : KMS_ERR(FORMAT);
 }
 
+/* When kms-tokend wrote down that it begins. Whether that was in time, and before the end, the
+ * reader decides. */
+static kms_err read_begun(struct kms_reader *reader, int64_t *ret_unix_ms)
+{
+	uint64_t begun;
+	KMS_TRY(kms_read_u64(reader, &begun));
+	if (begun > INT64_MAX) {
+		return KMS_ERR(FORMAT);
+	}
+	*ret_unix_ms = (int64_t)begun;
+	return KMS_OK;
+}
+
 enum { FOUND = 1, CANARY_BEFORE = 2, CANARY_AFTER = 4, DESTROY_BITS = 3 };
 
 /* Where nothing was found nothing was called and nothing tried; what never opened opens not still.
@@ -56,14 +69,17 @@ static kms_err check_destroy(const struct format_destroy *destroy)
 {
 	KMS_TRY(check_what(&destroy->what));
 	bool found = destroy->found || (destroy->rv == 0 && !destroy->canary_before);
-	return found && (destroy->canary_before || !destroy->canary_after) ? KMS_OK
-									   : KMS_ERR(ARGUMENT);
+	return found && destroy->begun_unix_ms >= 0 &&
+			       (destroy->canary_before || !destroy->canary_after)
+		       ? KMS_OK
+		       : KMS_ERR(ARGUMENT);
 }
 
 kms_err format_destroy_write(struct kms_writer *writer, const struct format_destroy *destroy)
 {
 	KMS_TRY(check_destroy(destroy));
 	write_what(writer, &destroy->what);
+	kms_write_u64(writer, (uint64_t)destroy->begun_unix_ms);
 	kms_write_u64(writer, destroy->rv);
 	kms_write_u8(writer, (uint8_t)((destroy->found ? FOUND : 0) |
 				       (destroy->canary_before ? CANARY_BEFORE : 0) |
@@ -75,6 +91,7 @@ kms_err format_destroy_read(struct kms_reader *reader, struct format_destroy *de
 {
 	uint8_t bits;
 	KMS_TRY(read_what(reader, &destroy->what));
+	KMS_TRY(read_begun(reader, &destroy->begun_unix_ms));
 	KMS_TRY(kms_read_u64(reader, &destroy->rv));
 	KMS_TRY(read_bits(reader, DESTROY_BITS, &bits));
 	destroy->found = (bits & FOUND) != 0;
@@ -116,11 +133,12 @@ enum { INITIALISED = 1, OVERWRITTEN = 2, WIPE_BITS = 2 };
 
 kms_err format_wipe_write(struct kms_writer *writer, const struct format_wipe *wipe)
 {
-	if (kms_id_is_zero(&wipe->erasure)) {
+	if (kms_id_is_zero(&wipe->erasure) || wipe->begun_unix_ms < 0) {
 		return KMS_ERR(ARGUMENT);
 	}
 	kms_write_fixed(writer, wipe->erasure.b, sizeof(wipe->erasure.b));
 	kms_write_fixed(writer, wipe->erase.b, sizeof(wipe->erase.b));
+	kms_write_u64(writer, (uint64_t)wipe->begun_unix_ms);
 	kms_write_u32(writer, wipe->destroyed);
 	kms_write_u8(writer, (uint8_t)((wipe->initialised ? INITIALISED : 0) |
 				       (wipe->overwritten ? OVERWRITTEN : 0)));
@@ -132,6 +150,7 @@ kms_err format_wipe_read(struct kms_reader *reader, struct format_wipe *wipe)
 	uint8_t bits;
 	KMS_TRY(format_id_read(reader, &wipe->erasure));
 	KMS_TRY(format_hash_read(reader, &wipe->erase));
+	KMS_TRY(read_begun(reader, &wipe->begun_unix_ms));
 	KMS_TRY(kms_read_u32(reader, &wipe->destroyed));
 	KMS_TRY(read_bits(reader, WIPE_BITS, &bits));
 	wipe->initialised = (bits & INITIALISED) != 0;

@@ -197,7 +197,7 @@ struct format_erase {
 	int64_t expires_unix_s; /* after not_before */
 	uint32_t wipe_count;    /* TENANT only */
 	struct kms_id wipes[LIMIT_TOKENS];
-	uint32_t kek_count;            /* 1 .. LIMIT_ERASE_KEKS; by token, then KEK id */
+	uint32_t kek_count; /* .. LIMIT_ERASE_KEKS; by token, then KEK id; 0: only wipes */
 	struct format_erase_kek *keks; /* owned */
 };
 void format_erase_free(struct format_erase **erase);
@@ -255,6 +255,9 @@ struct format_erased {
 };
 struct format_destroy {
 	struct format_erased what;
+	int64_t begun_unix_ms; /* durable before C_DestroyObject; the statement's own time is its
+				* end
+				*/
 	/* The object was there, and its commitment, computed anew, was that. False: an interrupted
 	 * destruction had removed it already. */
 	bool found;
@@ -272,15 +275,16 @@ struct format_absence {
 struct format_wipe {
 	struct kms_id erasure;
 	struct kms_hash erase;
-	uint32_t destroyed; /* KEKs destroyed before it: every one that was committed */
-	bool initialised;   /* the token was initialised anew, or its directory removed */
-	bool overwritten;   /* the file that holds its own key was overwritten first (SoftHSM) */
+	int64_t begun_unix_ms; /* durable before the first file was touched */
+	uint32_t destroyed;    /* KEKs destroyed before it: every one that was committed */
+	bool initialised;      /* the token was initialised anew, or its directory removed */
+	bool overwritten;      /* the file that holds its own key was overwritten first (SoftHSM) */
 };
 struct format_statement {
 	enum format_statement_type type;
 	struct kms_id token;
 	struct kms_id tenant;
-	int64_t unix_ms; /* kms-tokend's clock: information only */
+	int64_t unix_ms; /* kms-tokend's clock: of the signing */
 	union {
 		struct format_birth birth;
 		struct format_uses uses;

@@ -73,6 +73,9 @@ void model_change_free(struct model_change *change)
 		kms_buf_free(&change->u.erase_done.statement);
 		kms_buf_free(&change->u.erase_done.absence);
 		break;
+	case MODEL_CHANGE_ERASE_REFUSED:
+		free(change->u.erase_refused.keks);
+		break;
 	case MODEL_CHANGE_ERASE_INTENT:
 	case MODEL_CHANGE_ERASE_FINAL:
 	case MODEL_CHANGE_KEY_INTENT:

@@ -60,6 +60,7 @@ enum model_erase_state {
 	MODEL_ERASE_CANCELLED,
 	MODEL_ERASE_EXECUTING, /* the intent is recorded; it can only be finished */
 	MODEL_ERASE_DONE,      /* every KEK destroyed and absent, every wipe made */
+	MODEL_ERASE_RENEWED,   /* what was left when its approvals expired is another's by now */
 };
 
 enum model_op {
@@ -279,6 +280,7 @@ struct model_erasure {
 	uint64_t request_seq, intent_seq, final_seq; /* of its entries; intent, final 0: none */
 	uint32_t kek_count, destroyed_count;         /* of the KEKs in its bytes */
 	uint32_t wipe_count, wiped_count;            /* of the tokens in its bytes */
+	uint32_t renewed_count; /* of both: those that another erasure took over */
 	/* The newest certificate; zero id: none was issued. */
 	struct kms_id cert;
 	bool cert_final;
@@ -309,6 +311,7 @@ enum model_change_type {
 	MODEL_CHANGE_ERASE_FINAL,  /* all of it is done */
 	MODEL_CHANGE_CERT_ISSUE,
 	MODEL_CHANGE_LEASE_RECEIPT, /* a client's signed word that it gave up data keys */
+	MODEL_CHANGE_ERASE_REFUSED, /* a kms-tokend does not go on with some of it, and why */
 };
 
 /* A tenant and all that comes with it: the content of a tenant file. */
@@ -407,6 +410,13 @@ struct model_change {
 			struct kms_buf statement; /* RESULT: destroy; WIPE: wipe */
 			struct kms_buf absence;   /* RESULT */
 		} erase_done;                     /* RESULT, WIPE */
+		struct {
+			struct kms_id erasure, token;
+			char text[LIMIT_REASON + 1]; /* kms-tokend's reason */
+			uint32_t kek_count;
+			struct kms_id *keks; /* that it does not destroy; owned */
+			bool wipe;           /* and whether it refuses its wipe */
+		} erase_refused;
 		struct {
 			struct kms_id erasure;
 			struct kms_id certificate;
@@ -535,6 +545,9 @@ struct model_erase_row {
 	bool done;
 	uint64_t seq; /* of the entry with its statements; 0: none yet */
 	bool token_up;
+	struct kms_id renewed;          /* the erasure that took it over; zero: none */
+	int64_t refused_unix_ms;        /* when its kms-tokend refused it last; 0: never */
+	char refused[LIMIT_REASON + 1]; /* why */
 };
 
 struct model_file {

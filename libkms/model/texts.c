@@ -20,7 +20,8 @@ static const char *const events[] = {
 static const char *const kek_states[] = {NULL, "pending", "live", "abandoned", "destroyed"};
 
 static const char *const erase_scopes[] = {NULL, "versions", "key", "dataset", "tenant"};
-static const char *const erase_states[] = {NULL, "requested", "cancelled", "executing", "done"};
+static const char *const erase_states[] = {
+	NULL, "requested", "cancelled", "executing", "done", "renewed"};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

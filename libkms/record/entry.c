@@ -33,6 +33,7 @@ static const struct row {
 	{MODEL_CHANGE_ERASE_CANCEL, "destroy.cancel", &entry_erase_signed},
 	{MODEL_CHANGE_ERASE_INTENT, "destroy.execute.intent", &entry_erase_intent},
 	{MODEL_CHANGE_ERASE_RESULT, "destroy.execute.result", &entry_erase_result},
+	{MODEL_CHANGE_ERASE_REFUSED, "destroy.execute.refused", &entry_erase_refused},
 	{MODEL_CHANGE_ERASE_WIPE, "destroy.wipe", &entry_erase_wipe},
 	{MODEL_CHANGE_ERASE_FINAL, "destroy.final", &entry_erase_final},
 	{MODEL_CHANGE_CERT_ISSUE, "cert.issue", &entry_cert_issue},

@@ -18,6 +18,6 @@ extern const struct entry_part entry_log_open, entry_tenant_add, entry_key_inten
 	entry_key_state, entry_dataset_add, entry_token_boot, entry_use_statement, entry_use_batch,
 	entry_alarm, entry_erase_request, entry_erase_signed, entry_erase_intent,
 	entry_erase_result, entry_erase_wipe, entry_erase_final, entry_cert_issue,
-	entry_lease_receipt;
+	entry_lease_receipt, entry_erase_refused;
 
 #endif

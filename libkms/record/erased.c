@@ -8,6 +8,7 @@
 #include "crypto.h"
 #include "format.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* A statement of the entry's token and tenant. */
@@ -118,6 +119,89 @@ static kms_err erase_wipe_get(
 }
 
 const struct entry_part entry_erase_wipe = {NULL, erase_wipe_set, erase_wipe_get};
+
+/* ---- destroy.execute.refused ---- */
+
+/* About something of a token, each KEK once, with a reason that can be shown. */
+static kms_err refused_check(const struct model_change *change, kms_err bad)
+{
+	static const struct kms_id none;
+	const struct kms_id *before = &none;
+	if (kms_id_is_zero(&change->tenant) || kms_id_is_zero(&change->u.erase_refused.erasure) ||
+		kms_id_is_zero(&change->u.erase_refused.token) ||
+		change->u.erase_refused.text[0] == '\0' ||
+		(change->u.erase_refused.kek_count == 0 && !change->u.erase_refused.wipe)) {
+		return bad;
+	}
+	for (uint32_t i = 0; i < change->u.erase_refused.kek_count; i++) {
+		const struct kms_id *kek = &change->u.erase_refused.keks[i];
+		if (memcmp(before->b, kek->b, sizeof(kek->b)) >= 0) {
+			return bad;
+		}
+		before = kek;
+	}
+	return KMS_OK;
+}
+
+static kms_err erase_refused_set(
+	struct doc *entry, struct doc *data, const struct model_change *change)
+{
+	char text[KMS_ID_TEXT];
+	(void)entry;
+	if (change->u.erase_refused.kek_count > LIMIT_ERASE_KEKS) {
+		return KMS_ERR(TOO_LARGE);
+	}
+	KMS_TRY(model_text_check(change->u.erase_refused.text, LIMIT_REASON));
+	KMS_TRY(refused_check(change, KMS_ERR(ARGUMENT)));
+	doc_set_id(data, "erasure", &change->u.erase_refused.erasure);
+	doc_set_id(data, "token", &change->u.erase_refused.token);
+	doc_set_text(data, "text", change->u.erase_refused.text);
+	struct doc *keks = doc_set_array(data, "keks");
+	for (uint32_t i = 0; i < change->u.erase_refused.kek_count; i++) {
+		doc_add_text(keks, kms_id_text(&change->u.erase_refused.keks[i], text));
+	}
+	doc_set_bool(data, "wipe", change->u.erase_refused.wipe);
+	return KMS_OK;
+}
+
+static kms_err refused_keks_get(struct doc *data, struct model_change *change)
+{
+	struct doc *keks = NULL;
+	KMS_TRY(doc_get_array(data, "keks", &keks));
+	size_t count = doc_count(keks);
+	if (count > LIMIT_ERASE_KEKS) {
+		return KMS_ERR(TOO_LARGE);
+	}
+	change->u.erase_refused.keks = calloc(count + 1, sizeof(struct kms_id));
+	if (change->u.erase_refused.keks == NULL) {
+		return KMS_ERR(NO_MEMORY);
+	}
+	for (size_t i = 0; i < count; i++) {
+		const char *text = NULL;
+		KMS_TRY(doc_item_text(keks, i, &text));
+		if (!kms_is_ok(kms_id_parse(text, &change->u.erase_refused.keks[i]))) {
+			return KMS_ERR(FORMAT);
+		}
+	}
+	change->u.erase_refused.kek_count = (uint32_t)count;
+	return KMS_OK;
+}
+
+static kms_err erase_refused_get(
+	struct doc *entry, struct doc *data, const struct kms_id *key, struct model_change *change)
+{
+	(void)entry;
+	(void)key;
+	KMS_TRY(doc_get_id(data, "erasure", &change->u.erase_refused.erasure));
+	KMS_TRY(doc_get_id(data, "token", &change->u.erase_refused.token));
+	KMS_TRY(record_text_get(
+		data, "text", change->u.erase_refused.text, sizeof(change->u.erase_refused.text)));
+	KMS_TRY(refused_keks_get(data, change));
+	KMS_TRY(doc_get_bool(data, "wipe", &change->u.erase_refused.wipe));
+	return refused_check(change, KMS_ERR(FORMAT));
+}
+
+const struct entry_part entry_erase_refused = {NULL, erase_refused_set, erase_refused_get};
 
 /* ---- cert.issue ---- */
 

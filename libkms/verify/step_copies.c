@@ -275,7 +275,7 @@ static void check_wipes(struct bundle *bundle)
 static bool is_closed(const struct bundle *bundle)
 {
 	const struct certificate *c = bundle->certificate;
-	bool closed = bundle->evidence->final != NULL && c->copy_count > 0;
+	bool closed = bundle->evidence->final != NULL && c->copy_count + c->wipe_count > 0;
 	for (size_t i = 0; i < c->copy_count; i++) {
 		closed = closed && c->copies[i].removed;
 	}

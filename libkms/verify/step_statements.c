@@ -74,11 +74,20 @@ static void check_birth(
 
 /* ---- destruction and absence ---- */
 
+/* Does its destruction have to be by the word of this erasure's people? Else what was left when
+ * their approvals expired went over to another one, and the certificate cannot be final. */
+static bool is_by_others(const struct bundle *bundle, const struct evidence_result *result)
+{
+	return !bundle->certificate->final &&
+	       !kms_id_equal(&result->erasure, &bundle->certificate->erasure);
+}
+
 /* Both statements are about this KEK, and about one erasure. */
 static bool is_about(const struct bundle *bundle, const struct evidence_result *result,
 	const struct format_erase_kek *kek, const struct format_erased *what)
 {
-	bool ours = evidence_erases(bundle->evidence->erase, &kek->token, &kek->kek);
+	bool ours = evidence_erases(bundle->evidence->erase, &kek->token, &kek->kek) &&
+		    !is_by_others(bundle, result);
 	return kms_id_equal(&what->kek, &kek->kek) && kms_id_equal(&what->key, &kek->key) &&
 	       what->version == kek->version &&
 	       kms_hash_equal(&what->commitment, &kek->commitment) &&
@@ -168,6 +177,15 @@ static void check_result(
 			step_fail_why(bundle, 5, wrong, "KEK %s in token %s",
 				"KEK %s（トークン %s）：破棄が示されていない", name.kek,
 				name.token);
+		} else if (is_by_others(bundle, result) &&
+			   evidence_erases(bundle->evidence->erase, &kek->token, &kek->kek)) {
+			char other[KMS_ID_TEXT];
+			step_not_shown(bundle, 5,
+				"KEK %s in token %s was destroyed under erasure %s, not under this "
+				"one: on whose word, that one's certificate shows",
+				"KEK %s（トークン %s）は別の消去 %s "
+				"により破棄された：その承認は当該消去の証明書が示す",
+				name.kek, name.token, kms_id_text(&result->erasure, other));
 		}
 	} else if (c->final || (copy != NULL && copy->removed)) {
 		step_fail(bundle, 5, "KEK %s in token %s: no destroy and absence statements",

@@ -156,7 +156,7 @@ static bool inside(const struct window *window, int64_t unix_ms)
 	return unix_ms >= window->from_ms && unix_ms <= window->until_ms;
 }
 
-/* Did another token destroy on the word of these bytes while it counted? */
+/* Did another token begin to destroy on the word of these bytes while it counted? */
 static bool was_begun(
 	const struct bundle *bundle, const struct window *window, const struct kms_id *token)
 {
@@ -166,27 +166,33 @@ static bool was_begun(
 		if (result->read && !kms_id_equal(&result->token, token) &&
 			kms_hash_equal(
 				&result->destroy.u.destroy.what.erase, &evidence->erase_hash) &&
-			inside(window, result->destroy.unix_ms)) {
+			inside(window, result->destroy.u.destroy.begun_unix_ms)) {
 			return true;
 		}
 	}
 	return false;
 }
 
+/* What counts is when it began: what was begun in time may end at any time after. */
 static void check_time(struct bundle *bundle, struct why what, uint64_t seq,
-	const struct kms_id *token, int64_t unix_ms)
+	const struct format_statement *statement, int64_t begun_ms)
 {
 	struct window window = window_of(bundle);
 	char at[KMS_TIME_TEXT];
-	(void)kms_time_text(unix_ms, at);
-	if (unix_ms < window.from_ms) {
-		step_fail_why(bundle, 9, what, "entry %llu is of %s, before the window was over",
-			"記録 %llu 番の時刻 %s は待機期間の終了前である", (ull)seq, at);
-	} else if (!inside(&window, unix_ms) && !was_begun(bundle, &window, token)) {
+	(void)kms_time_text(begun_ms, at);
+	if (statement->unix_ms < begun_ms) {
+		step_fail_why(bundle, 9, what, "entry %llu: it ended before it began, at %s",
+			"記録 %llu 番：終了が開始 %s より前である", (ull)seq, at);
+	}
+	if (begun_ms < window.from_ms) {
 		step_fail_why(bundle, 9, what,
-			"entry %llu is of %s, when the approvals had expired and no other token "
-			"had begun",
-			"記録 %llu 番の時刻 %s は承認の期限後であり、他のトークンも始めていない",
+			"entry %llu: it began at %s, before the window was over",
+			"記録 %llu 番：開始 %s は待機期間の終了前である", (ull)seq, at);
+	} else if (!inside(&window, begun_ms) && !was_begun(bundle, &window, &statement->token)) {
+		step_fail_why(bundle, 9, what,
+			"entry %llu: it began at %s, when the approvals had expired and no other "
+			"token had begun",
+			"記録 %llu 番：開始 %s は承認の期限後であり、他のトークンも始めていない",
 			(ull)seq, at);
 	}
 }
@@ -214,8 +220,8 @@ static void check_result_times(struct bundle *bundle)
 			!kms_id_equal(&result->erasure, &bundle->certificate->erasure)) {
 			continue;
 		}
-		check_time(bundle, WHY("a destruction", "破棄"), result->entry->seq, &result->token,
-			result->destroy.unix_ms);
+		check_time(bundle, WHY("a destruction", "破棄"), result->entry->seq,
+			&result->destroy, result->destroy.u.destroy.begun_unix_ms);
 		check_age(bundle, result);
 		if (result->absence.unix_ms < result->destroy.unix_ms) {
 			step_fail(bundle, 9,
@@ -238,9 +244,10 @@ static void check_wipe_times(struct bundle *bundle)
 		if (rank_of(bundle, entry, &rank) && rank == RANK_WIPE &&
 			kms_is_ok(format_statement_read(
 				kms_buf_bytes(&entry->change.u.erase_done.statement), &statement,
-				&part, &signature))) {
+				&part, &signature)) &&
+			statement.type == FORMAT_STATEMENT_WIPE) {
 			check_time(bundle, WHY("a wipe", "トークンの初期化"), entry->seq,
-				&statement.token, statement.unix_ms);
+				&statement, statement.u.wipe.begun_unix_ms);
 		}
 	}
 }

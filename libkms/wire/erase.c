@@ -146,8 +146,9 @@ kms_err wire_plan_answer_get(struct doc *body, struct model_answer *answer)
 		{ERASURE(request_seq, WIRE_U64)}, {ERASURE(intent_seq, WIRE_U64)},                 \
 		{ERASURE(final_seq, WIRE_U64)}, {ERASURE(kek_count, WIRE_U32)},                    \
 		{ERASURE(destroyed_count, WIRE_U32)}, {ERASURE(wipe_count, WIRE_U32)},             \
-		{ERASURE(wiped_count, WIRE_U32)}, {ERASURE(cert, WIRE_ID_OPTIONAL)},               \
-		{ERASURE(cert_final, WIRE_BOOL)}, {ERASURE(cert_seq, WIRE_U64)},                   \
+		{ERASURE(wiped_count, WIRE_U32)}, {ERASURE(renewed_count, WIRE_U32)},              \
+		{ERASURE(cert, WIRE_ID_OPTIONAL)}, {ERASURE(cert_final, WIRE_BOOL)},               \
+		{ERASURE(cert_seq, WIRE_U64)},                                                     \
 	{                                                                                          \
 		ERASURE(cert_hash, WIRE_HASH)                                                      \
 	}
@@ -180,6 +181,9 @@ static const struct wire_field copy_fields[] = {
 	{WIRE_FIELD(model_erase_row, done, WIRE_BOOL)},
 	{WIRE_FIELD(model_erase_row, seq, WIRE_U64)},
 	{WIRE_FIELD(model_erase_row, token_up, WIRE_BOOL)},
+	{WIRE_FIELD(model_erase_row, renewed, WIRE_ID_OPTIONAL)},
+	{WIRE_FIELD(model_erase_row, refused_unix_ms, WIRE_I64)},
+	{WIRE_FIELD(model_erase_row, refused, WIRE_TEXT)},
 	{0},
 };
 static const struct wire_field shown_fields[] = {

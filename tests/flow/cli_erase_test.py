@@ -50,7 +50,7 @@ SCOPE = canonical({
     "v": "kmsd-plan/1", "kind": "key", "subject": KEY,
     "keys": [{"id": KEY, "versions": [3], "stay": []}],
     "copies": [{"token": TOKEN, "kek": KEK, "key": KEY, "version": 3, "commitment": "00" * 32}],
-    "tokens": [TOKEN], "wipes": [], "imports": [],
+    "tokens": [TOKEN], "wipes": [], "imports": [], "renews": [],
     "datasets": {"count": 2, "hash": "00" * 32, "rows": [
         {"id": KEY, "key": KEY, "kind": "volume", "serial": "S-77", "site": None, "country": "JP",
          "encrypted_since": 0}]},
@@ -58,9 +58,9 @@ SCOPE = canonical({
     "stays": ["the encrypted data itself"]})
 
 
-def observed(*problems):
+def observed(*problems, notes=()):
     return canonical({
-        "at": 1790000000000, "needed": 2, "problems": list(problems),
+        "at": 1790000000000, "needed": 2, "problems": list(problems), "notes": list(notes),
         "uses": [{"key": KEY, "datakeys": 5, "wraps": 0, "unwraps": 7, "rewraps": 0, "first": 1, "last": 2}],
         "tokens": [{"token": TOKEN, "up": True, "needed": 2}],
         "leases": {"handed_out": 12, "returned": 11, "clients": 1, "last_end": None, "seen": 1}})
@@ -76,11 +76,11 @@ def erasure(state="requested", done=0, scope=SCOPE, data=None):
         "id": ERASURE, "tenant": TENANT, "requester": PERSON, "scope": "key", "subject": KEY,
         "state": state, "not_before_unix_s": 1, "expires_unix_s": 2, "requested_unix_ms": 3,
         "done_unix_ms": 0, "request_seq": 4, "intent_seq": 0, "final_seq": 0, "kek_count": 1,
-        "destroyed_count": done, "wipe_count": 0, "wiped_count": 0, "cert_final": False,
+        "destroyed_count": done, "wipe_count": 0, "wiped_count": 0, "renewed_count": 0, "cert_final": False,
         "cert_seq": 0, "cert_hash": "00" * 32, "bytes": b64(data or signed_bytes(SCOPE)),
         "certificate": "AA==", "signature": b64(bytes(64)), "approvals": []}
     copy = {"token": TOKEN, "kek": KEK, "key": KEY, "version": 3, "done": done > 0, "seq": 0,
-            "token_up": True}
+            "token_up": True, "refused_unix_ms": 0, "refused": ""}
     return {"erasures": [row], "copies": [copy], "plan": b64(scope), "needed": 2}
 
 
@@ -333,6 +333,25 @@ class Erase(unittest.TestCase):
         self.assertEqual([path for method, path, _ in Double.seen if method == "POST"], [])
 
     # ---- execute
+
+    def test_what_is_refused_and_who_took_it_over_is_shown(self):
+        answer = erasure("renewed")
+        answer["erasures"][0]["renewed_count"] = 1
+        answer["copies"][0].update(renewed=CERT, refused_unix_ms=1790000000000, refused="its approvals have expired")
+        Double.answers["GET", f"/v1/erasures/{ERASURE}"] = answer
+        text = self.kms("show", ERASURE)
+        for words in (CERT, f"token {TOKEN} refused at 2026-09-21T14:13:20Z: its approvals have expired",
+                      "is in another erasure", "stays provisional"):
+            self.assertIn(words, text)
+
+    def test_what_should_be_known_before_a_request_is_shown(self):
+        old = {**json.loads(SCOPE), "renews": [CERT]}
+        Double.answers["POST", "/v1/erasures/plan"] = {
+            "scope": b64(canonical(old)), "observed": b64(observed(notes=["token X is not reached"])),
+            "bytes": b64(signed_bytes(canonical(old)))}
+        text = self.kms("plan", "--key", KEY)
+        for words in ("TO KNOW", "token X is not reached", "it takes over", CERT, "kms erase request"):
+            self.assertIn(words, text)
 
     def test_execution_goes_on_as_long_as_it_moves(self):
         path = ("POST", f"/v1/erasures/{ERASURE}/execute")

@@ -223,6 +223,23 @@ class TwoTokens(Contract):
         cls.house.demo("add-tenant", "city", "any")
         cls.house.start()
 
+    def token_id(self, name):
+        pins = (self.house.dir / "tenant-city" / f"{name}-pins.yaml").read_text()
+        return next(line.split()[-1].strip("'") for line in pins.splitlines() if line.startswith("token:"))
+
+    def pin_no_peers(self, name):
+        """The owner's file without its last section, until the test is over."""
+        path = self.house.dir / name / "owner.yaml"
+        text = path.read_text()
+        self.assertIn("\npeers:", text)
+        path.write_text(text[:text.index("\npeers:") + 1])
+
+        def put_back():
+            self.house.stop(name)
+            path.write_text(text)
+            self.house.start(name)
+        self.addCleanup(put_back)
+
     def test_goes_on_when_the_token_is_back(self):
         key, dataset, sealed = self.make_archive()
         erasure = self.request("--key", key)
@@ -250,6 +267,81 @@ class TwoTokens(Contract):
         self.refuse_decrypt(dataset, sealed, ERASED)
         code, report = self.verify_bundle(self.certificate(erasure))
         self.assertEqual((code, report["status"]), (0, "final"), json.dumps(report, indent=1))
+
+
+    def copies_of(self, erasure, name):
+        """What kms erase show says of the copies in that token."""
+        shown = self.house.json(self.who("auditor-1"), "erase", "show", erasure)["copies"]
+        return [row for row in shown if row["token"] == self.token_id(name)]
+
+    def refuse_use(self, key, dataset, sealed):
+        """Suspended, whichever token a client asks first: one is away."""
+        self.assertEqual(self.house.json(self.who("custodian-1"), "key", "show", key)["state"], "suspended")
+        error = self.refused(
+            self.who("storage-1"), "decrypt", "--dataset", dataset, *CONTEXT, sealed, self.house.folder / "none")
+        self.assertIn(error.code, (KEY_STATE, AGAIN), error.text)
+
+    def test_token_that_is_away_from_the_beginning(self):
+        key, dataset, sealed = self.make_archive()
+        self.house.stop("city-2")
+        self.addCleanup(self.house.start)
+        plan = self.kms(self.who("custodian-1"), "erase", "plan", "--key", key).stdout
+        self.assertIn(f"token {self.token_id('city-2')} is not reached", plan)
+        erasure = self.request("--key", key)
+        self.refuse_use(key, dataset, sealed)  # suspended at once
+        self.approve(erasure)
+        self.assertEqual(self.execute(erasure, check=False)["state"], "executing")
+        self.refuse_use(key, dataset, sealed)
+        folder = self.certificate(erasure)
+        left = [copy for copy in json.loads((folder / "certificate.json").read_text())["copies"]
+                if copy["removed_seq"] is None]
+        self.assertEqual([copy["token"] for copy in left], [self.token_id("city-2")])
+        code, report = self.verify_bundle(folder)
+        self.assertEqual((code, report["status"]), (KEY_STATE, "provisional"), json.dumps(report, indent=1))
+        self.assertIn(f"KEK {left[0]['kek']} in token {left[0]['token']} is not destroyed yet", json.dumps(report))
+        self.house.start("city-2")
+        self.eventually(lambda: self.assertEqual(self.state(erasure), "done"), 60)
+        self.refuse_decrypt(dataset, sealed, ERASED)
+        code, report = self.verify_bundle(self.certificate(erasure))
+        self.assertEqual((code, report["status"]), (0, "final"), json.dumps(report, indent=1))
+
+    def test_what_a_token_refuses_after_the_expiry_is_approved_anew(self):
+        """Its owner pins no other token, so nobody's word helps it when it is back."""
+        key, dataset, sealed = self.make_archive()
+        old = self.request("--key", key, "--valid", "20s")
+        self.approve(old)
+        self.house.stop("city-2")
+        self.assertEqual(self.execute(old, check=False)["state"], "executing")
+        self.pin_no_peers("city-2")
+        time.sleep(21)
+        self.house.start("city-2")
+
+        def is_refused():
+            (row,) = self.copies_of(old, "city-2")
+            self.assertIn("expired", row["refused"])
+        self.eventually(is_refused, 60)
+        self.assertEqual(self.state(old), "executing")
+        self.refuse_decrypt(dataset, sealed, KEY_STATE)
+        new = self.eventually(lambda: self.request("--key", key), 60)
+        self.assertEqual(self.state(old), "renewed")
+        self.assertEqual([row["renewed"] for row in self.copies_of(old, "city-2")], [new])
+        self.refused(self.who("custodian-1"), "key", "resume", key)
+        self.refused(self.who("custodian-1"), "erase", "execute", new)  # nobody approved this one
+        self.kms(self.who("approver-1"), "erase", "cancel", new, "--sign-key",
+                 self.sign_key(self.who("approver-1")), "--yes")
+        self.assertEqual(self.state(old), "executing")
+        self.refuse_decrypt(dataset, sealed, KEY_STATE)
+        new = self.eventually(lambda: self.request("--key", key), 60)
+        self.approve(new)
+        self.assertEqual(self.execute(new)["state"], "done")
+        self.refuse_decrypt(dataset, sealed, ERASED)
+        self.assertIn("state equals", self.house.replay().stdout)
+        code, report = self.verify_bundle(self.certificate(new))
+        self.assertEqual((code, report["status"]), (0, "final"), json.dumps(report, indent=1))
+        code, report = self.verify_bundle(self.certificate(old))
+        self.assertEqual((code, report["status"]), (KEY_STATE, "provisional"), json.dumps(report, indent=1))
+        self.assertIn(f"was destroyed under erasure {new}", json.dumps(report))
+        self.assertEqual(self.state(old), "renewed")
 
 
 class Copies(Contract):

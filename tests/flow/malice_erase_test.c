@@ -199,6 +199,7 @@ static struct format_statement peers_word(const struct format_erase_kek *row)
 				      .version = row->version,
 				      .kek = row->kek,
 				      .commitment = row->commitment},
+			.begun_unix_ms = erase.expires_unix_s * 1000 - 600,
 			.found = true,
 			.canary_before = true},
 	};
@@ -242,9 +243,9 @@ START_TEST(a_false_word_of_another_token_does_not_help_the_expired)
 	come_late(&said, peer_key);
 	open_refused("the late statement is about something else");
 	said = peers_word(&row);
-	said.unix_ms = erase.expires_unix_s * 1000 + 1;
+	said.u.destroy.begun_unix_ms = said.unix_ms = erase.expires_unix_s * 1000 + 1;
 	come_late(&said, peer_key);
-	open_refused("the late statement is not dated in the window");
+	open_refused("the late statement did not begin in the window");
 	an_approved_one_destroys_this_kek_only();
 }
 END_TEST

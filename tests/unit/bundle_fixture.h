@@ -327,8 +327,10 @@ static inline void world_state(struct world *world)
 			.unix_ms = executed_ms + i};
 		world->destroys[i].statement = base;
 		world->destroys[i].statement.type = FORMAT_STATEMENT_DESTROY;
-		world->destroys[i].statement.u.destroy =
-			(struct format_destroy){.what = what, .found = true, .canary_before = true};
+		world->destroys[i].statement.u.destroy = (struct format_destroy){.what = what,
+			.begun_unix_ms = executed_ms + i - 1,
+			.found = true,
+			.canary_before = true};
 		world->absences[i].statement = base;
 		world->absences[i].statement.type = FORMAT_STATEMENT_ABSENCE;
 		world->absences[i].statement.u.absence = (struct format_absence){
@@ -342,6 +344,7 @@ static inline void world_state(struct world *world)
 			.unix_ms = executed_ms + 100 + i,
 			.u.wipe = {.erasure = world->erase.erasure,
 				.erase = world->erase_hash,
+				.begun_unix_ms = executed_ms + 50 + i,
 				.destroyed = KEKS / TOKENS,
 				.initialised = true,
 				.overwritten = true}};

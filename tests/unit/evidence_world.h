@@ -311,8 +311,10 @@ static inline void append_result(uint32_t version, unsigned kek)
 		.kek = id(kek),
 		.commitment = hash(kek)};
 	OK(crypto_sha256_one(kms_buf_bytes(&erasure.bytes), &what.erase));
-	statement.u.destroy =
-		(struct format_destroy){.what = what, .found = true, .canary_before = true};
+	statement.u.destroy = (struct format_destroy){.what = what,
+		.begun_unix_ms = statement.unix_ms - 100,
+		.found = true,
+		.canary_before = true};
 	change = (struct model_change){.type = MODEL_CHANGE_ERASE_RESULT};
 	change.u.erase_done.erasure = id(ERASURE);
 	change.u.erase_done.token = id(TOKEN);
@@ -334,8 +336,11 @@ static inline void append_wipe(void)
 		.token = id(TOKEN),
 		.tenant = id(TENANT),
 		.unix_ms = 1795251800000};
-	statement.u.wipe = (struct format_wipe){
-		.erasure = id(ERASURE), .destroyed = 2, .initialised = true, .overwritten = true};
+	statement.u.wipe = (struct format_wipe){.erasure = id(ERASURE),
+		.begun_unix_ms = statement.unix_ms - 100,
+		.destroyed = 2,
+		.initialised = true,
+		.overwritten = true};
 	OK(crypto_sha256_one(kms_buf_bytes(&erasure.bytes), &statement.u.wipe.erase));
 	change = (struct model_change){.type = MODEL_CHANGE_ERASE_WIPE};
 	change.u.erase_done.erasure = id(ERASURE);

@@ -75,14 +75,18 @@ static void setup(void)
 	erase.keks = keks;
 
 	destroy = statement_of(FORMAT_STATEMENT_DESTROY);
-	destroy.u.destroy = (struct format_destroy){
-		.what = what_dies(), .found = true, .rv = 0, .canary_before = true};
+	destroy.u.destroy = (struct format_destroy){.what = what_dies(),
+		.begun_unix_ms = destroy.unix_ms - 1000,
+		.found = true,
+		.rv = 0,
+		.canary_before = true};
 	absence = statement_of(FORMAT_STATEMENT_ABSENCE);
 	absence.u.absence = (struct format_absence){
 		.what = what_dies(), .searched = 12, .matched = 0, .born = 7, .living = 2};
 	wipe = statement_of(FORMAT_STATEMENT_WIPE);
 	wipe.u.wipe = (struct format_wipe){.erasure = id_of(ERASURE),
 		.erase = hash_of(0x9e),
+		.begun_unix_ms = wipe.unix_ms - 1000,
 		.destroyed = 7,
 		.initialised = true,
 		.overwritten = true};
@@ -304,7 +308,9 @@ START_TEST(erase_limits)
 
 	erase.kek_count = LIMIT_ERASE_KEKS + 1;
 	ck_assert_int_eq(written(), KMS_CODE_TOO_LARGE);
-	erase.kek_count = 0;
+	erase.kek_count = 0; /* wipes alone are something; nothing at all is not */
+	ck_assert_int_eq(written(), KMS_CODE_OK);
+	erase.wipe_count = 0;
 	ck_assert_int_eq(written(), KMS_CODE_ARGUMENT);
 	erase.kek_count = 1;
 	erase.wipe_count = LIMIT_TOKENS + 1;
@@ -385,6 +391,29 @@ START_TEST(what_died_is_checked)
 }
 END_TEST
 
+/* When it began: any time that there is, also one that a verifier finds wrong. */
+START_TEST(the_beginning_is_a_time)
+{
+	struct format_statement *const both[] = {&destroy, &wipe};
+	int64_t *const begun[] = {&destroy.u.destroy.begun_unix_ms, &wipe.u.wipe.begun_unix_ms};
+	/* before the rest of the body and the signature */
+	const size_t after[] = {8 + 8 + 1 + 64, 8 + 4 + 1 + 64};
+	for (size_t i = 0; i < 2; i++) {
+		KMS_AUTO_BUF bytes = {0};
+		statement_bytes(both[i], &bytes);
+		ck_assert_int_eq(with_byte(kms_buf_bytes(&bytes), bytes.len - after[i], 0x80,
+					 read_statement),
+			KMS_CODE_FORMAT);
+		*begun[i] = -1;
+		ck_assert_int_eq(stated(both[i]), KMS_CODE_ARGUMENT);
+		*begun[i] = both[i]->unix_ms + 1;
+		ck_assert_int_eq(stated(both[i]), KMS_CODE_OK);
+		*begun[i] = INT64_MAX;
+		ck_assert_int_eq(stated(both[i]), KMS_CODE_OK);
+	}
+}
+END_TEST
+
 /* The last byte before the signature: found, canary_before, canary_after. */
 START_TEST(a_destroy_statement_does_not_contradict_itself)
 {
@@ -443,7 +472,7 @@ int main(void)
 	const TTest *const tests[] = {erase_golden_both_ways, cancel_golden,
 		erase_reading_is_strict, no_id_may_be_zero, a_scope_of_one_key_holds_no_other,
 		erase_writing_is_strict, erase_limits, what_died_is_checked,
-		a_destroy_statement_does_not_contradict_itself,
+		a_destroy_statement_does_not_contradict_itself, the_beginning_is_a_time,
 		absence_and_wipe_do_not_contradict_themselves};
 	Suite *suite = suite_create("format_erase");
 	TCase *all = tcase_create("all");

@@ -201,7 +201,20 @@ static void make_provisional(void)
 	change.u.cert_issue.supersedes = id_of(CERTIFICATE + 1);
 }
 
-enum { REQUEST, APPROVE, CANCEL, INTENT, RESULT, WIPE, FINAL, PROVISIONAL, ISSUE, KINDS };
+static void make_refused(void)
+{
+	change.type = MODEL_CHANGE_ERASE_REFUSED;
+	change.u.erase_refused.erasure = id_of(ERASURE);
+	change.u.erase_refused.token = id_of(TOKEN);
+	(void)strcpy(change.u.erase_refused.text, "its approvals have expired");
+	change.u.erase_refused.keks = calloc(LIMIT_ERASE_KEKS + 1, sizeof(struct kms_id));
+	change.u.erase_refused.kek_count = 2;
+	change.u.erase_refused.keks[0] = id_of(KEK);
+	change.u.erase_refused.keks[1] = id_of(KEK + 1);
+	change.u.erase_refused.wipe = true;
+}
+
+enum { REQUEST, APPROVE, CANCEL, INTENT, RESULT, WIPE, FINAL, PROVISIONAL, ISSUE, REFUSED, KINDS };
 static const struct {
 	const char *type;
 	void (*make)(void);
@@ -215,6 +228,7 @@ static const struct {
 	[FINAL] = {"destroy.final", make_final},
 	[PROVISIONAL] = {"cert.issue", make_provisional},
 	[ISSUE] = {"cert.issue", make_issue},
+	[REFUSED] = {"destroy.execute.refused", make_refused},
 };
 
 static void make(size_t kind)
@@ -278,6 +292,38 @@ START_TEST(entries_both_ways)
 	ck_assert(kms_is_ok(record_entry_write(&head_back, &back, &again)));
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&json), kms_buf_bytes(&again)));
 	model_change_free(&back);
+}
+END_TEST
+
+START_TEST(a_refusal_is_about_something_and_has_a_reason)
+{
+	KMS_AUTO_BUF json = {0};
+	make(REFUSED);
+	change.u.erase_refused.keks[1] = change.u.erase_refused.keks[0];
+	ck_assert_int_eq(record_entry_write(&head, &change, &json).code, KMS_CODE_ARGUMENT);
+	make(REFUSED);
+	change.u.erase_refused.text[0] = '\0';
+	ck_assert_int_eq(record_entry_write(&head, &change, &json).code, KMS_CODE_ARGUMENT);
+	make(REFUSED);
+	change.u.erase_refused.text[3] = '\n';
+	ck_assert_int_eq(record_entry_write(&head, &change, &json).code, KMS_CODE_ARGUMENT);
+	make(REFUSED);
+	change.u.erase_refused.kek_count = 0;
+	ck_assert(kms_is_ok(record_entry_write(&head, &change, &json)));
+	change.u.erase_refused.wipe = false;
+	ck_assert_int_eq(record_entry_write(&head, &change, &json).code, KMS_CODE_ARGUMENT);
+	/* As many as an erasure names fit an entry, and no more. */
+	make(REFUSED);
+	for (uint32_t i = 0; i <= LIMIT_ERASE_KEKS; i++) {
+		change.u.erase_refused.keks[i].b[0] = (uint8_t)(i >> 8);
+		change.u.erase_refused.keks[i].b[1] = (uint8_t)i;
+		change.u.erase_refused.keks[i].b[15] = 1;
+	}
+	kms_buf_free(&json);
+	change.u.erase_refused.kek_count = LIMIT_ERASE_KEKS;
+	ck_assert(kms_is_ok(record_entry_write(&head, &change, &json)));
+	change.u.erase_refused.kek_count = LIMIT_ERASE_KEKS + 1;
+	ck_assert_int_eq(record_entry_write(&head, &change, &json).code, KMS_CODE_TOO_LARGE);
 }
 END_TEST
 
@@ -481,6 +527,7 @@ int main(void)
 	Suite *suite = suite_create("record_erase");
 	TCase *tcase = tcase_create("entries");
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_refusal_is_about_something_and_has_a_reason);
 	tcase_add_test(tcase, entries_golden);
 	tcase_add_loop_test(tcase, entries_both_ways, 0, KINDS);
 	tcase_add_test(tcase, an_intent_has_the_members_that_a_token_looks_for);

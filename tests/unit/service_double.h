@@ -162,6 +162,8 @@ struct token {
 	bool order_late;
 	enum erase_lie erase_lie;
 	enum kms_code pins_code, open_code, erase_code, hold_code;
+	bool refuses_late; /* open_code, whatever another token's word */
+	const char *why;   /* its reason; NULL: none */
 	bool not_initialised;
 	unsigned wipes;
 };
@@ -465,8 +467,15 @@ kms_err token_erase_pins(struct token *token, struct model_erase_pins *ret_pins)
 	return KMS_OK;
 }
 
-kms_err token_erase_open(struct token *token, const struct model_erase_order *order)
+static inline void say_why(const struct token *token, char *ret_reason)
 {
+	(void)snprintf(ret_reason, LIMIT_REASON + 1, "%s", token->why == NULL ? "" : token->why);
+}
+
+kms_err token_erase_open(
+	struct token *token, const struct model_erase_order *order, char *ret_reason)
+{
+	say_why(token, ret_reason);
 	if (token->down) {
 		return KMS_ERR(TOKEN_DOWN);
 	}
@@ -475,7 +484,7 @@ kms_err token_erase_open(struct token *token, const struct model_erase_order *or
 	token->order_late = order->late.len > 0;
 	ck_assert(memmem(order->entry.ptr, order->entry.len, "destroy.execute.intent", 22) != NULL);
 	ck_assert_uint_gt(order->checkpoint.len, 0);
-	if (token->open_code != KMS_CODE_OK && !token->order_late) {
+	if (token->open_code != KMS_CODE_OK && (!token->order_late || token->refuses_late)) {
 		return (kms_err){token->open_code};
 	}
 	format_erase_free(&token->erase);
@@ -532,6 +541,7 @@ static inline void state_end(struct token *token, const struct format_erase_kek 
 		.tenant = token->erase->tenant,
 		.unix_ms = kms_now_unix_ms()};
 	s.u.destroy = (struct format_destroy){.what = what,
+		.begun_unix_ms = s.unix_ms,
 		.found = true,
 		.rv = lie == ERASE_LIE_RV ? 5 : 0,
 		.canary_before = true,
@@ -568,8 +578,9 @@ static inline void set_life(
 }
 
 kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const struct kms_id *kek,
-	struct kms_buf *ret_destroy, struct kms_buf *ret_absence)
+	struct kms_buf *ret_destroy, struct kms_buf *ret_absence, char *ret_reason)
 {
+	say_why(token, ret_reason);
 	if (token->down) {
 		return KMS_ERR(TOKEN_DOWN);
 	}
@@ -593,9 +604,10 @@ kms_err token_erase_kek(struct token *token, const struct kms_id *erasure, const
 	return KMS_ERR(TOKEN_REFUSED);
 }
 
-kms_err token_erase_wipe(
-	struct token *token, const struct kms_id *erasure, struct kms_buf *ret_statement)
+kms_err token_erase_wipe(struct token *token, const struct kms_id *erasure,
+	struct kms_buf *ret_statement, char *ret_reason)
 {
+	(void)ret_reason;
 	if (token->down) {
 		return KMS_ERR(TOKEN_DOWN);
 	}
@@ -609,6 +621,7 @@ kms_err token_erase_wipe(
 		.unix_ms = kms_now_unix_ms(),
 		.u.wipe = {.erasure = *erasure,
 			.erase = token->erase_hash,
+			.begun_unix_ms = kms_now_unix_ms(),
 			.destroyed = 1,
 			.initialised = !token->not_initialised,
 			.overwritten = true}};

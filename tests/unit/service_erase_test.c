@@ -41,7 +41,7 @@ static void pin(struct model_erase_pins *pins, unsigned approver, struct crypto_
 static void set_up_erase(void)
 {
 	tls_pair_make(&ca, "the tenant's CA", TLS_USE_CA, NULL, NULL, 3600 * 24);
-	tls_pair_make(&custodian_cert, "custodian", TLS_USE_CLIENT, &ca, NULL, 3600);
+	tls_pair_make(&custodian_cert, "custodian", TLS_USE_CLIENT, &ca, NULL, 3600 * 24);
 	tls_pair_make(&other_cert, "other", TLS_USE_CLIENT, &ca, NULL, 3600);
 	make_signer(custodian_cert.key_pem, &custodian_key);
 	make_signer(other_cert.key_pem, &other_key);
@@ -200,6 +200,12 @@ static struct model_key key_of(const struct kms_id *key)
 	return row;
 }
 
+static bool is_held_by(const struct kms_id *key, const struct kms_id *erasure)
+{
+	struct model_key row = key_of(key);
+	return kms_id_equal(&row.erasure, erasure);
+}
+
 static size_t heard(struct token *token, char what)
 {
 	size_t count = 0;
@@ -278,9 +284,9 @@ END_TEST
 START_TEST(what_stands_in_the_way_is_said_and_nothing_is_signed)
 {
 	struct kms_id key = make_wide_key();
-	token_b->down = true;
-	expect_problem(MODEL_ERASE_KEY, &key, "does not answer");
-	token_b->down = false;
+	token_a->down = token_b->down = true;
+	expect_problem(MODEL_ERASE_KEY, &key, "no token of this erasure answers");
+	token_a->down = token_b->down = false;
 	token_b->pins.needed = 1;
 	expect_problem(MODEL_ERASE_KEY, &key, "pin different approvers");
 	token_b->pins.needed = 0;
@@ -293,6 +299,49 @@ START_TEST(what_stands_in_the_way_is_said_and_nothing_is_signed)
 	add_dataset(&key);
 	struct kms_id dataset = first_dataset(&key);
 	expect_problem(MODEL_ERASE_DATASET, &dataset, "shares key");
+}
+END_TEST
+
+/* One of two tokens is lost, or away: what can be held is held, what can die dies. */
+START_TEST(a_token_that_is_not_reached_is_named_and_keeps_nothing_in_use)
+{
+	struct kms_id key = make_wide_key();
+	struct token *lost = _i == 0 ? token_a : token_b, *other = _i == 0 ? token_b : token_a;
+	char text[KMS_ID_TEXT + 32];
+	KMS_AUTO(model_answer) answer = NULL;
+	lost->down = true;
+	other->pins.needed = 1;
+	OK(plan_as(CUSTODIAN, MODEL_ERASE_KEY, &key, 0, &answer));
+	(void)snprintf(text, sizeof(text), "token ");
+	(void)kms_id_text(&lost->id, text + 6);
+	(void)strcat(text, " is not reached");
+	ck_assert(says(&answer->u.erase_plan.observed, text));
+	ck_assert(says(&answer->u.erase_plan.observed, "\"problems\":[]"));
+	ck_assert(says(&answer->u.erase_plan.observed, "\"needed\":1"));
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	OK(approve(APPROVER, &erasure, approver_key));
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_EXECUTING);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_RESULT, NULL).count, 1);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_REFUSED, NULL).count, 0); /* it said nothing */
+	/* Its owner asks for two: it refuses, and that is written down, once. */
+	lost->down = false;
+	lost->open_code = KMS_CODE_TOKEN_REFUSED;
+	lost->refuses_late = true;
+	lost->why = "1 approvals, and 2 are needed";
+	OK(execute(&erasure));
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_EXECUTING);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_REFUSED, NULL).count, 1);
+	KMS_AUTO(model_answer) shown = NULL;
+	struct model_request *asked = request(MODEL_OP_ERASE_SHOW);
+	asked->u.id = erasure;
+	OK(call(CUSTODIAN, asked, &shown));
+	for (size_t i = 0; i < 2; i++) {
+		const struct model_erase_row *row = &shown->u.erasures.keks[i];
+		ck_assert_str_eq(row->refused, row->done ? "" : lost->why);
+	}
 }
 END_TEST
 
@@ -652,6 +701,173 @@ START_TEST(a_token_that_comes_late_is_shown_the_others_word)
 }
 END_TEST
 
+/* ---- approved anew ---- */
+
+/* Of a key in both tokens B's copy is left: the approvals have expired, and B does not take A's
+ * word. */
+static struct kms_id half_erased(struct kms_id *ret_key)
+{
+	*ret_key = make_wide_key();
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, ret_key, 0);
+	approve_both(&erasure);
+	token_b->open_code = KMS_CODE_TOKEN_REFUSED;
+	token_b->refuses_late = true;
+	token_b->why = "its approvals have expired";
+	OK(execute(&erasure));
+	expect_problem(MODEL_ERASE_KEY, ret_key, "is in another erasure already");
+	kms_clock_fix(kms_now_unix_ms() + (VALID_S + 60) * 1000);
+	return erasure;
+}
+
+static void wait_for_state(const struct kms_id *erasure, enum model_erase_state state)
+{
+	for (int i = 0; i < 100 && state_of(erasure) != state; i++) {
+		(void)usleep(50 * 1000);
+	}
+	ck_assert_int_eq(state_of(erasure), state);
+}
+
+START_TEST(what_is_left_after_the_expiry_is_approved_anew)
+{
+	struct kms_id key, session;
+	struct kms_id old = half_erased(&key);
+	KMS_AUTO(format_erase) erase = NULL;
+	KMS_AUTO(model_answer) answer = NULL;
+	char text[KMS_ID_TEXT];
+	expect_problem(
+		MODEL_ERASE_KEY, &key, "is in another erasure already"); /* not refused yet */
+	OK(execute(&old));
+	OK(plan_as(CUSTODIAN, MODEL_ERASE_KEY, &key, 0, &answer));
+	ck_assert(says(&answer->u.erase_plan.observed, "\"problems\":[]"));
+	ck_assert(says(&answer->u.erase_plan.scope, "\"renews\":[\""));
+	ck_assert(says(&answer->u.erase_plan.scope, kms_id_text(&old, text)));
+	OK(format_erase_read(kms_buf_bytes(&answer->u.erase_plan.bytes), &erase));
+	ck_assert_uint_eq(erase->kek_count, 1);
+	ck_assert(kms_id_equal(&erase->keks[0].token, &token_b->id));
+
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_RENEWED);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	FAILS(call_about(CUSTODIAN, MODEL_OP_KEY_RESUME, &key), KEY_STATE);
+	session = open_session(STORAGE, TOKEN_B);
+	FAILS(unwrap(&key, &session), KEY_STATE);
+	FAILS(execute(&old), KEY_STATE);
+	FAILS(execute(&erasure), KEY_STATE); /* nobody has approved this one */
+	approve_both(&erasure);
+	token_b->open_code = KMS_CODE_OK;
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_DONE);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_RENEWED);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_DESTROYED);
+	ck_assert(is_held_by(&key, &erasure));
+}
+END_TEST
+
+START_TEST(a_renewal_that_is_cancelled_releases_nothing)
+{
+	struct kms_id key;
+	struct kms_id old = half_erased(&key);
+	OK(execute(&old));
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	size_t released = heard(token_b, 'r');
+	OK(cancel(CUSTODIAN, &erasure, custodian_key));
+	ck_assert_uint_eq(heard(token_b, 'r'), released);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_EXECUTING);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	ck_assert(is_held_by(&key, &old));
+	link_up(token_b);
+	(void)usleep(LOOKS_US);
+	ck_assert_uint_eq(heard(token_b, 'r'), released);
+	(void)request_erasure(MODEL_ERASE_KEY, &key, 0);
+}
+END_TEST
+
+/* What a kms-tokend has begun is finished under the old bytes, and no part of a new plan. */
+START_TEST(what_was_begun_is_not_renewed)
+{
+	struct kms_id key;
+	struct kms_id old = half_erased(&key);
+	set_life(token_b, &token_b->held[0].kek, MODEL_HELD_ERASING);
+	OK(execute(&old)); /* refused as a whole, but begun */
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_REFUSED, NULL).count, 1); /* before the expiry */
+	expect_problem(MODEL_ERASE_KEY, &key, "is in another erasure already");
+	token_b->open_code = KMS_CODE_OK;
+	OK(execute(&old));
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_DONE);
+}
+END_TEST
+
+/* Between plan and request the token changed its mind, or went away. */
+START_TEST(a_token_is_asked_once_more_before_anything_goes_over)
+{
+	struct kms_id key;
+	struct kms_id old = half_erased(&key);
+	OK(execute(&old));
+	KMS_AUTO_BUF bytes = plan(MODEL_ERASE_KEY, &key, 0);
+	token_b->down = true;
+	FAILS(call(CUSTODIAN, request_of(&bytes, custodian_key), NULL), TOKEN_DOWN);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_EXECUTING);
+	token_b->down = false;
+	token_b->open_code = KMS_CODE_OK;
+	ck_assert(!kms_is_ok(call(CUSTODIAN, request_of(&bytes, custodian_key), NULL)));
+	wait_for_state(&old, MODEL_ERASE_DONE);
+}
+END_TEST
+
+/* A third copy, in a token that is away, stays in the old one. */
+START_TEST(what_is_not_refused_stays_in_the_old_one)
+{
+	struct kms_id key = make_wide_key();
+	struct kms_id old = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	approve_both(&old);
+	token_a->down = true;
+	token_b->open_code = KMS_CODE_TOKEN_REFUSED;
+	token_b->refuses_late = true;
+	OK(execute(&old));
+	kms_clock_fix(kms_now_unix_ms() + (VALID_S + 60) * 1000);
+	OK(execute(&old));
+	KMS_AUTO(model_answer) answer = NULL;
+	OK(plan_as(CUSTODIAN, MODEL_ERASE_KEY, &key, 0, &answer));
+	ck_assert(says(&answer->u.erase_plan.observed, "which goes on with it"));
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_EXECUTING);
+	approve_both(&erasure);
+	token_b->open_code = KMS_CODE_OK;
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_DONE);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_SUSPENDED);
+	/* A comes back, had begun in time, and says so. */
+	token_a->down = false;
+	OK(execute(&old));
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_RENEWED);
+	ck_assert_int_eq(key_of(&key).state, MODEL_STATE_DESTROYED);
+}
+END_TEST
+
+/* The wipe goes over with the KEK that it had to wait for. */
+START_TEST(a_wipe_is_renewed_with_its_keks)
+{
+	struct kms_id tenant = id(TENANT);
+	(void)make_wide_key();
+	struct kms_id old = request_erasure(MODEL_ERASE_TENANT, &tenant, 0);
+	approve_both(&old);
+	token_b->erase_code = KMS_CODE_TOKEN_REFUSED;
+	token_b->why = "its approvals have expired";
+	OK(execute(&old));
+	ck_assert_uint_eq(token_a->wipes, 1);
+	kms_clock_fix(kms_now_unix_ms() + (VALID_S + 60) * 1000);
+	OK(execute(&old));
+	struct kms_id erasure = request_erasure(MODEL_ERASE_TENANT, &tenant, 0);
+	ck_assert_int_eq(state_of(&old), MODEL_ERASE_RENEWED);
+	approve_both(&erasure);
+	token_b->erase_code = KMS_CODE_OK;
+	OK(execute(&erasure));
+	ck_assert_int_eq(state_of(&erasure), MODEL_ERASE_DONE);
+	ck_assert_uint_eq(token_a->wipes, 1);
+	ck_assert_uint_eq(token_b->wipes, 1);
+}
+END_TEST
+
 START_TEST(a_kms_tokend_started_anew_gets_it_again)
 {
 	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
@@ -870,6 +1086,14 @@ static void add_tests(TCase *tcase)
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, a_plan_says_what_dies);
 	tcase_add_test(tcase, what_stands_in_the_way_is_said_and_nothing_is_signed);
+	tcase_add_loop_test(
+		tcase, a_token_that_is_not_reached_is_named_and_keeps_nothing_in_use, 0, 2);
+	tcase_add_test(tcase, what_is_left_after_the_expiry_is_approved_anew);
+	tcase_add_test(tcase, a_renewal_that_is_cancelled_releases_nothing);
+	tcase_add_test(tcase, what_was_begun_is_not_renewed);
+	tcase_add_test(tcase, a_token_is_asked_once_more_before_anything_goes_over);
+	tcase_add_test(tcase, what_is_not_refused_stays_in_the_old_one);
+	tcase_add_test(tcase, a_wipe_is_renewed_with_its_keks);
 	tcase_add_test(tcase, pins_may_stand_in_another_order);
 	tcase_add_test(tcase, nobody_plans_for_another_tenant);
 	tcase_add_test(tcase, versions_are_older_ones);

@@ -409,6 +409,9 @@ static void keks_are(unsigned key, enum model_kek_state state, size_t want, bool
 	free(rows);
 }
 
+/* KEKs that went over to another erasure before the last of the others was gone. */
+static uint32_t left_over;
+
 static void erasure_is(enum model_erase_state state, uint32_t gone, uint32_t wiped)
 {
 	struct model_erasure erasure;
@@ -416,7 +419,8 @@ static void erasure_is(enum model_erase_state state, uint32_t gone, uint32_t wip
 	ck_assert_str_eq(model_erase_state_text(erasure.state), model_erase_state_text(state));
 	ck_assert_uint_eq(erasure.destroyed_count, gone);
 	ck_assert_uint_eq(erasure.wiped_count, wiped);
-	ck_assert_int_eq(erasure.done_unix_ms != 0, gone == erasure.kek_count);
+	ck_assert_int_eq(
+		erasure.done_unix_ms != 0, gone > 0 && gone + left_over == erasure.kek_count);
 	model_erasure_free(&erasure);
 }
 
@@ -862,6 +866,74 @@ START_TEST(a_cancellation_gives_back_what_was)
 END_TEST
 
 /* The same changes give the same rows, without the papers that a replay does not have. */
+/* ---- refusals, and who takes over ---- */
+
+enum { LATER = 10000 }; /* an entry's time is its seq */
+
+static kms_err refuse(
+	unsigned token_id, const struct format_erase_kek *first, uint32_t count, bool wipes)
+{
+	struct model_change change = {.type = MODEL_CHANGE_ERASE_REFUSED, .tenant = id(TENANT)};
+	change.u.erase_refused.erasure = wish.erasure;
+	change.u.erase_refused.token = id(token_id);
+	(void)snprintf(change.u.erase_refused.text, sizeof(change.u.erase_refused.text), "why");
+	change.u.erase_refused.keks = calloc(count + 1, sizeof(struct kms_id));
+	change.u.erase_refused.kek_count = count;
+	for (uint32_t i = 0; i < count; i++) {
+		change.u.erase_refused.keks[i] = first[i].kek;
+	}
+	change.u.erase_refused.wipe = wipes;
+	return apply(&change);
+}
+
+static void begin_wish(void)
+{
+	OK(request());
+	OK(approve(APPROVER));
+	OK(execute());
+}
+
+/* KEY in A is gone, KEY in B was refused while the approvals were good. */
+static struct format_erase half_gone(void)
+{
+	wish_for(MODEL_ERASE_KEY, KEY, 1, 2);
+	begin_wish();
+	OK(result(&wish.keks[0]));
+	OK(result(&wish.keks[1]));
+	OK(refuse(TOKEN_B, &wish.keks[2], 2, false));
+	FAILS(refuse(TOKEN_B, &wish.keks[2], 2, false), KEY_STATE); /* it was said */
+	return wish;
+}
+
+/* A wish for these of the other's KEKs, good when all of this happens. */
+static void anew(const struct format_erase *old, unsigned erasure, uint32_t from, uint32_t count)
+{
+	static struct format_erase_kek its[8];
+	wish = *old;
+	memcpy(its, &old->keks[from], count * sizeof(its[0]));
+	wish.keks = its;
+	wish.kek_count = count;
+	wish.wipe_count = 0;
+	wish.erasure = id(erasure);
+	wish.expires_unix_s = 100;
+}
+
+static void row_is(const struct kms_id *erasure, const struct kms_id *kek, unsigned renewed_by)
+{
+	struct model_erase_row *rows = NULL;
+	struct kms_id by = renewed_by == 0 ? (struct kms_id){{0}} : id(renewed_by);
+	size_t count = 0, met = 0;
+	OK(store_erasure_rows(store, erasure, &rows, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (kms_id_equal(&rows[i].kek, kek)) {
+			ck_assert(kms_id_equal(&rows[i].renewed, &by));
+			met++;
+		}
+	}
+	ck_assert_uint_eq(met, 1);
+	free(rows);
+}
+
 START_TEST(a_replay_gives_the_same)
 {
 	KMS_AUTO_BUF text = {0};
@@ -880,6 +952,11 @@ START_TEST(a_replay_gives_the_same)
 		OK(execute());
 		OK(result(&wish.keks[1]));
 		OK(certify(CERTIFICATE, 0, false));
+		seq += LATER;
+		OK(refuse(TOKEN_A, &wish.keks[0], 1, false));
+		struct format_erase old = wish;
+		anew(&old, ERASURE + 2, 0, 1);
+		OK(request());
 		OK(store_dump(store, round == 0 ? &text : &again));
 	}
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&text), kms_buf_bytes(&again)));
@@ -891,6 +968,173 @@ START_TEST(a_replay_gives_the_same)
 	}
 	store_free(&store);
 	store = first;
+}
+END_TEST
+
+/* ---- what is left when the approvals have expired ---- */
+
+START_TEST(what_is_refused_after_the_expiry_goes_over)
+{
+	struct kms_id *renews = NULL;
+	size_t count = 0;
+	struct format_erase old = half_gone();
+	anew(&old, ERASURE + 1, 2, 2);
+	FAILS(request(), KEY_STATE); /* refused, and not expired */
+	seq += LATER;
+	FAILS(request(), KEY_STATE); /* expired, and not refused since */
+	wish = old;
+	OK(refuse(TOKEN_B, &wish.keks[2], 2, false));
+	FAILS(refuse(TOKEN_B, &wish.keks[2], 1, false), KEY_STATE);
+	FAILS(refuse(TOKEN_A, &wish.keks[0], 1, false), KEY_STATE); /* it is gone */
+	anew(&old, ERASURE + 1, 0, 4);
+	FAILS(request(), KEY_STATE); /* half of it is gone */
+	anew(&old, ERASURE + 1, 2, 2);
+	OK(request());
+	key_is(KEY, MODEL_STATE_SUSPENDED, true);
+	FAILS(set_key(KEY, MODEL_EVENT_RESUME, MODEL_STATE_ACTIVE), KEY_STATE);
+	OK(store_erasure_renews(store, &wish.erasure, &renews, &count));
+	ck_assert(count == 1 && kms_id_equal(&renews[0], &old.erasure));
+	free(renews);
+	row_is(&old.erasure, &old.keks[2].kek, ERASURE + 1);
+	row_is(&old.erasure, &old.keks[0].kek, 0);
+	/* The old one does nothing any more, and is never final. */
+	wish = old;
+	erasure_is(MODEL_ERASE_RENEWED, 2, 0);
+	FAILS(result(&wish.keks[2]), KEY_STATE);
+	FAILS(refuse(TOKEN_B, &wish.keks[2], 1, false), KEY_STATE);
+	FAILS(end(), KEY_STATE);
+	FAILS(execute(), KEY_STATE);
+	FAILS(cancel(APPROVER), KEY_STATE);
+	OK(certify(CERTIFICATE, 0, false));
+	FAILS(certify(CERTIFICATE + 1, CERTIFICATE, true), KEY_STATE);
+	/* A third one has nothing to take. */
+	anew(&old, ERASURE + 2, 2, 2);
+	FAILS(request(), KEY_STATE);
+	anew(&old, ERASURE + 1, 2, 2);
+	OK(approve(APPROVER));
+	OK(execute());
+	OK(result(&wish.keks[0]));
+	key_is(KEY, MODEL_STATE_SUSPENDED, true);
+	OK(result(&wish.keks[1]));
+	OK(end());
+	key_is(KEY, MODEL_STATE_DESTROYED, true);
+	erasure_is(MODEL_ERASE_DONE, 2, 0);
+}
+END_TEST
+
+START_TEST(a_renewal_that_is_cancelled_gives_back_to_the_old_one)
+{
+	struct format_erase old = half_gone();
+	seq += LATER;
+	OK(refuse(TOKEN_B, &wish.keks[2], 2, false));
+	for (unsigned i = 1; i <= 2; i++) {
+		anew(&old, ERASURE + i, 2, 2);
+		OK(request());
+		OK(cancel(APPROVER));
+		wish = old;
+		erasure_is(MODEL_ERASE_EXECUTING, 2, 0);
+		key_is(KEY, MODEL_STATE_SUSPENDED, true); /* the old one's */
+		FAILS(set_key(KEY, MODEL_EVENT_RESUME, MODEL_STATE_ACTIVE), KEY_STATE);
+		row_is(&old.erasure, &old.keks[3].kek, 0);
+	}
+	/* And that one may still end it, with another token's word, say. */
+	OK(result(&wish.keks[2]));
+	OK(result(&wish.keks[3]));
+	OK(end());
+	key_is(KEY, MODEL_STATE_DESTROYED, true);
+}
+END_TEST
+
+START_TEST(what_goes_on_stays_in_the_old_one)
+{
+	struct format_erase old = half_gone();
+	seq += LATER;
+	OK(refuse(TOKEN_B, &wish.keks[2], 1, false)); /* it has begun the other one */
+	anew(&old, ERASURE + 1, 2, 2);
+	FAILS(request(), KEY_STATE);
+	anew(&old, ERASURE + 1, 2, 1);
+	OK(request());
+	wish = old;
+	erasure_is(MODEL_ERASE_EXECUTING, 2, 0);
+	OK(result(&wish.keks[3]));
+	left_over = 1;
+	erasure_is(MODEL_ERASE_RENEWED, 3, 0);
+	FAILS(end(), KEY_STATE);
+	anew(&old, ERASURE + 1, 2, 1);
+	OK(cancel(APPROVER));
+	wish = old;
+	erasure_is(MODEL_ERASE_EXECUTING, 3, 0);
+	/* A renewal may expire, and be renewed. */
+	for (unsigned i = 2; i < 4; i++) {
+		anew(&old, ERASURE + i, 2, 1);
+		wish.expires_unix_s = 100 * i;
+		OK(request());
+		OK(approve(APPROVER));
+		OK(execute());
+		seq += LATER * 20;
+		OK(refuse(TOKEN_B, wish.keks, 1, false));
+	}
+	struct kms_id last = id(ERASURE + 2);
+	row_is(&last, &old.keks[2].kek, ERASURE + 3);
+	OK(result(&wish.keks[0]));
+	key_is(KEY, MODEL_STATE_DESTROYED, true);
+	left_over = 0;
+}
+END_TEST
+
+START_TEST(versions_that_are_left_go_over)
+{
+	wish_for(MODEL_ERASE_VERSIONS, KEY, 1, 1);
+	begin_wish();
+	struct format_erase old = wish;
+	OK(result(&wish.keks[0]));
+	seq += LATER;
+	OK(refuse(TOKEN_B, &wish.keks[1], 1, false));
+	/* With all of the key, whose newest version is free. */
+	wish_for(MODEL_ERASE_KEY, KEY, 1, 2);
+	memmove(&keks[0], &keks[1], 3 * sizeof(keks[0]));
+	wish.kek_count = 3;
+	wish.erasure = id(ERASURE + 1);
+	wish.expires_unix_s = 100;
+	OK(request());
+	key_is(KEY, MODEL_STATE_SUSPENDED, true);
+	OK(cancel(APPROVER));
+	key_is(KEY, MODEL_STATE_ACTIVE, false);
+	row_is(&old.erasure, &old.keks[1].kek, 0);
+	keks_are(KEY, MODEL_KEK_LIVE, 1, true);
+	keks_are(KEY, MODEL_KEK_LIVE, 2, false);
+}
+END_TEST
+
+START_TEST(a_wipe_that_is_left_goes_over)
+{
+	wish_for_tenant();
+	begin_wish();
+	struct format_erase old = wish;
+	for (uint32_t i = 0; i < wish.kek_count; i++) {
+		OK(result(&wish.keks[i]));
+	}
+	OK(wipe(TOKEN_A, true));
+	seq += LATER;
+	wish.erasure = id(ERASURE + 1);
+	wish.kek_count = 0;
+	wish.wipe_count = 1;
+	wish.wipes[0] = id(TOKEN_B);
+	wish.expires_unix_s = 100;
+	FAILS(request(), KEY_STATE); /* not refused */
+	struct format_erase new = wish;
+	wish = old;
+	OK(refuse(TOKEN_B, NULL, 0, true));
+	wish = new;
+	wish.wipes[0] = id(TOKEN_A);
+	FAILS(request(), KEY_STATE); /* wiped */
+	wish = new;
+	begin_wish();
+	OK(wipe(TOKEN_B, true));
+	OK(end());
+	erasure_is(MODEL_ERASE_DONE, 0, 1);
+	wish = old;
+	erasure_is(MODEL_ERASE_RENEWED, 6, 1);
 }
 END_TEST
 
@@ -972,6 +1216,11 @@ int main(void)
 	tcase_add_test(tcase, a_held_key_stays_as_it_is);
 	tcase_add_test(tcase, a_cancellation_gives_back_what_was);
 	tcase_add_test(tcase, a_replay_gives_the_same);
+	tcase_add_test(tcase, what_is_refused_after_the_expiry_goes_over);
+	tcase_add_test(tcase, a_renewal_that_is_cancelled_gives_back_to_the_old_one);
+	tcase_add_test(tcase, what_goes_on_stays_in_the_old_one);
+	tcase_add_test(tcase, versions_that_are_left_go_over);
+	tcase_add_test(tcase, a_wipe_that_is_left_goes_over);
 	tcase_add_test(tcase, uses_are_counted_by_key);
 	tcase_add_test(tcase, datasets_are_found_by_their_key);
 	suite_add_tcase(suite, tcase);

@@ -471,6 +471,27 @@ START_TEST(every_other_message)
 }
 END_TEST
 
+START_TEST(a_refused_erasure_comes_with_its_reason)
+{
+	static struct tokmsg sample;
+	const struct kms_id id = sample_id(7);
+	const char *said = "not by this owner's file";
+	char why[3][LIMIT_REASON + 1];
+	KMS_AUTO_BUF bytes = {0};
+	KMS_AUTO_BUF absence = {0};
+	open_up();
+	sample_msg(&sample, TOKMSG_ERASE_OPEN, false);
+	double_mode(&far, DOUBLE_REFUSE);
+	ck_code(token_erase_open(token, sample.u.erase_open, why[0]), TOKEN_REFUSED);
+	ck_code(token_erase_kek(token, &id, &id, &bytes, &absence, why[1]), TOKEN_REFUSED);
+	ck_code(token_erase_wipe(token, &id, &bytes, why[2]), TOKEN_REFUSED);
+	for (size_t i = 0; i < 3; i++) {
+		ck_assert_str_eq(why[i], said);
+	}
+	tokmsg_clear(&sample);
+}
+END_TEST
+
 START_TEST(every_message_of_an_erasure)
 {
 	static struct model_erase_pins pins;
@@ -479,18 +500,19 @@ START_TEST(every_message_of_an_erasure)
 	const uint8_t signature[MODEL_SIGNATURE] = {1};
 	KMS_AUTO_BUF bytes = {0};
 	KMS_AUTO_BUF absence = {0};
+	char why[LIMIT_REASON + 1];
 	open_up();
 	ck_ok(token_kek_hold(token, &id, true));
 	ck_ok(token_erase_pins(token, &pins));
 	ck_assert(pins.needed == 2 && pins.count == 3 && is_id(&pins.rows[2].approver, 0x93));
 	sample_msg(&sample, TOKMSG_ERASE_OPEN, false);
-	ck_ok(token_erase_open(token, sample.u.erase_open));
+	ck_ok(token_erase_open(token, sample.u.erase_open, why));
 	ck_assert_uint_eq(sample.u.erase_open->approval_count, 2); /* still the caller's */
-	ck_ok(token_erase_kek(token, &id, &id, &bytes, &absence));
+	ck_ok(token_erase_kek(token, &id, &id, &bytes, &absence, why));
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("destroyed")));
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&absence), kms_bytes_str("absent")));
 	kms_buf_free(&bytes);
-	ck_ok(token_erase_wipe(token, &id, &bytes));
+	ck_ok(token_erase_wipe(token, &id, &bytes, why));
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("signed bytes")));
 	kms_buf_free(&bytes);
 	ck_ok(token_erase_cancel(token, kms_bytes_str("bytes"), kms_bytes_str("key"),
@@ -499,7 +521,7 @@ START_TEST(every_message_of_an_erasure)
 	ck_assert(kms_bytes_equal(kms_buf_bytes(&bytes), kms_bytes_str("signed bytes")));
 	/* Past a limit nothing is sent, and the link lives on. */
 	sample.u.erase_open->approval_count = LIMIT_APPROVALS + 1;
-	ck_code(token_erase_open(token, sample.u.erase_open), TOO_LARGE);
+	ck_code(token_erase_open(token, sample.u.erase_open, why), TOO_LARGE);
 	tokmsg_clear(&sample);
 	struct token_state state;
 	token_state_get(token, &state);
@@ -529,6 +551,7 @@ int main(void)
 	tcase_add_test(tcase, stopping_does_not_wait_for_a_greeting);
 	tcase_add_test(tcase, every_other_message);
 	tcase_add_test(tcase, every_message_of_an_erasure);
+	tcase_add_test(tcase, a_refused_erasure_comes_with_its_reason);
 	SRunner *runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	int failed = srunner_ntests_failed(runner);

@@ -130,6 +130,9 @@ static inline void double_fill(struct tokend_double *d)
 		answer->u.uses = double_uses(d, n < d->acked ? d->acked : n, LIMIT_COMMIT_USES);
 	} else if (type == TOKMSG_CALL) {
 		double_call(d);
+	} else if (d->mode == DOUBLE_REFUSE) {
+		answer->code = KMS_CODE_TOKEN_REFUSED;
+		(void)strcpy(answer->reason, "not by this owner's file");
 	} else {
 		sample_answer(answer);
 	}

@@ -14,6 +14,7 @@ static struct crypto_signer *approver_keys[APPROVERS], *ledger_key, *peer_key;
 static struct kms_buf approver_spki[APPROVERS], ledger_spki, peer_spki;
 static char owner_lines[2048];
 static char reason[LIMIT_REASON + 1];
+static int64_t destroy_unix_ms; /* of the last destroy statement */
 
 /* What is signed, and what goes to kms-tokend. */
 static struct format_erase erase;
@@ -266,6 +267,7 @@ static inline kms_err erase_one(
 	ck_assert_int_eq(said.type, FORMAT_STATEMENT_DESTROY);
 	ck_assert(kms_id_equal(&said.token, &tokend->token));
 	*destroy = said.u.destroy;
+	destroy_unix_ms = said.unix_ms;
 	ck_ok(format_statement_verify(two, spki, &said));
 	ck_assert_int_eq(said.type, FORMAT_STATEMENT_ABSENCE);
 	*absence = said.u.absence;

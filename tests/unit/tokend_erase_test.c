@@ -230,10 +230,78 @@ START_TEST(what_began_in_time_is_finished)
 	sign_draft();
 	ck_ok(open_it());
 	ck_ok(erase_it(0x10));
+	/* that the other one was in time helps this one nothing, here and after a restart */
 	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
-	ck_ok(erase_it(0x11));
+	ck_code(erase_it(0x11), TOKEN_REFUSED);
 	restart();
 	ck_ok(open_it());
+	ck_ok(erase_it(0x10));
+	ck_code(erase_it(0x11), TOKEN_REFUSED);
+	ck_assert(in_token(0x11));
+}
+END_TEST
+
+/* Marked in time, killed, and away until the approvals have expired: it is finished by these very
+ * bytes, and the statement says when it began and when it ended. */
+START_TEST(a_kill_after_the_mark_is_finished_after_the_expiry)
+{
+	struct format_destroy destroy;
+	struct format_absence absence;
+	draft();
+	sign_draft();
+	kms_clock_fix(erase.expires_unix_s * 1000);
+	const struct kek_mark mark = {erase.erasure, erase_hash, kms_now_unix_ms()};
+	ck_ok(keks_mark_erasing(tokend, kek_of(0x10), &mark));
+	kms_clock_fix(erase.expires_unix_s * 1000 + 86400 * 1000);
+	restart();
+	ck_code(erase_it(0x10), NOT_FOUND);
+	ck_ok(open_it());
+	ck_ok(erase_one(0x10, &destroy, &absence));
+	ck_assert(destroy.found && destroy.canary_before);
+	ck_assert_int_eq(destroy.begun_unix_ms, erase.expires_unix_s * 1000);
+	ck_assert_int_eq(destroy_unix_ms, erase.expires_unix_s * 1000 + 86400 * 1000);
+	ck_assert(!in_token(0x10));
+	ck_code(erase_it(0x11), TOKEN_REFUSED);
+	ck_assert(in_token(0x11));
+}
+END_TEST
+
+/* The old bytes finish what they began; what they did not begin dies by new ones alone. */
+START_TEST(new_bytes_destroy_what_the_old_never_began)
+{
+	draft();
+	sign_draft();
+	ck_ok(open_it());
+	ck_ok(erase_it(0x10));
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	ck_code(erase_it(0x11), TOKEN_REFUSED);
+	draft();
+	erase.erasure = sample_id(0xe2);
+	sign_draft();
+	refused_for("dies by another erasure"); /* with the one that is gone */
+	draft();
+	erase.erasure = sample_id(0xe2);
+	erase.keks[0] = erase.keks[1];
+	erase.kek_count = 1;
+	sign_draft();
+	order.approval_count = 1;
+	refused_for("1 approvals, and 2 are needed"); /* the old ones are none of it */
+	order.approval_count = 2;
+	ck_ok(open_it());
+	ck_ok(erase_it(0x11));
+	ck_assert(!in_token(0x11));
+}
+END_TEST
+
+/* A mark by other bytes is no beginning of these. */
+START_TEST(a_mark_by_other_bytes_is_no_beginning)
+{
+	draft();
+	sign_draft();
+	const struct kek_mark mark = {erase.erasure, sample_hash(9), kms_now_unix_ms()};
+	ck_ok(keks_mark_erasing(tokend, kek_of(0x10), &mark));
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	refused_for("expired");
 }
 END_TEST
 
@@ -262,6 +330,7 @@ static struct format_statement peers_word(void)
 		.unix_ms = erase.expires_unix_s * 1000 - 5,
 		.u.destroy = {.what = {erase.erasure, erase_hash, kek->key, kek->version, kek->kek,
 				      kek->commitment},
+			.begun_unix_ms = erase.expires_unix_s * 1000 - 7,
 			.found = true,
 			.canary_before = true},
 	};
@@ -302,13 +371,17 @@ static struct format_statement good_word(void)
 
 START_TEST(late_with_a_peers_statement)
 {
+	struct format_destroy destroy;
+	struct format_absence absence;
 	draft_with_peer();
 	kms_clock_fix(erase.expires_unix_s * 1000 + 86400 * 1000);
 	refused_for("expired");
 	struct format_statement said = good_word();
 	peer_says(&said, peer_key);
 	ck_ok(open_it());
-	ck_ok(erase_it(0x10));
+	/* it takes the word, and not the time: what it says of the beginning is its own */
+	ck_ok(erase_one(0x10, &destroy, &absence));
+	ck_assert_int_eq(destroy.begun_unix_ms, erase.expires_unix_s * 1000 + 86400 * 1000);
 }
 END_TEST
 
@@ -331,12 +404,16 @@ START_TEST(late_statements_that_do_not_count)
 	peer_says(&said, peer_key);
 	refused_for("something else");
 	said = good_word();
-	said.unix_ms = erase.expires_unix_s * 1000 + 1;
+	said.unix_ms = said.u.destroy.begun_unix_ms = erase.expires_unix_s * 1000 + 1;
 	peer_says(&said, peer_key);
-	refused_for("not dated in the window");
-	said.unix_ms = erase.not_before_unix_s * 1000 - 1;
+	refused_for("did not begin in the window");
+	said.u.destroy.begun_unix_ms = erase.not_before_unix_s * 1000 - 1;
 	peer_says(&said, peer_key);
-	refused_for("not dated in the window");
+	refused_for("did not begin in the window");
+	said.u.destroy.begun_unix_ms = erase.not_before_unix_s * 1000 + 1;
+	said.unix_ms = erase.not_before_unix_s * 1000;
+	peer_says(&said, peer_key);
+	refused_for("did not begin in the window");
 	ck_assert(in_token(0x10));
 }
 END_TEST
@@ -832,10 +909,15 @@ START_TEST(a_kill_while_the_token_is_wiped)
 	draft_wipe();
 	sign_draft();
 	erase_all();
-	/* marked, nothing else */
-	static uint8_t mark[57] = "KMSWIPE1";
+	/* marked, nothing else; the owner starts it again when the approvals have expired */
+	static uint8_t mark[65] = "KMSWIPE1";
 	memcpy(mark + 8, erase.erasure.b, 16);
 	memcpy(mark + 24, erase_hash.b, 32);
+	int64_t begun = erase.expires_unix_s * 1000 - 1;
+	for (int i = 0; i < 8; i++) {
+		mark[56 + i] = (uint8_t)(begun >> (56 - 8 * i));
+	}
+	kms_clock_fix(begun + 86400000);
 	stop();
 	ck_ok(kms_file_write(path_of("%s/token/state/wiping", dir), KMS_BYTES_OF(mark), 0600));
 	ck_ok(start());
@@ -843,7 +925,52 @@ START_TEST(a_kill_while_the_token_is_wiped)
 	ck_code(wipe_it(&wipe), NOT_FOUND);
 	ck_ok(open_it());
 	ck_ok(wipe_it(&wipe));
+	ck_assert_int_eq(wipe.begun_unix_ms, begun);
 	is_wiped();
+}
+END_TEST
+
+/* What is left of an erasure that expired is the wipe alone. */
+START_TEST(a_wipe_by_bytes_that_name_no_kek)
+{
+	struct format_wipe wipe;
+	draft_wipe();
+	sign_draft();
+	erase_all();
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	ck_code(wipe_it(&wipe), TOKEN_REFUSED);
+	draft_wipe();
+	erase.erasure = sample_id(0xe2);
+	erase.kek_count = 0;
+	sign_draft();
+	ck_ok(open_it());
+	ck_ok(wipe_it(&wipe));
+	ck_assert_uint_eq(wipe.destroyed, 3);
+	is_wiped();
+}
+END_TEST
+
+START_TEST(a_wipe_by_bytes_that_leave_out_a_living_kek)
+{
+	draft_wipe();
+	erase.kek_count = 0;
+	sign_draft();
+	refused_for("every living KEK");
+}
+END_TEST
+
+START_TEST(a_wipe_that_was_not_begun_in_time)
+{
+	struct format_wipe wipe;
+	draft_wipe();
+	sign_draft();
+	erase_all();
+	kms_clock_fix(erase.expires_unix_s * 1000 + 1);
+	ck_code(wipe_it(&wipe), TOKEN_REFUSED);
+	ck_assert(!tokend->wiped);
+	kms_clock_fix(erase.expires_unix_s * 1000);
+	ck_ok(wipe_it(&wipe));
+	ck_assert_int_eq(wipe.begun_unix_ms, erase.expires_unix_s * 1000);
 }
 END_TEST
 
@@ -853,10 +980,10 @@ START_TEST(a_kill_while_the_files_are_removed)
 	draft_wipe();
 	sign_draft();
 	erase_all();
-	static uint8_t mark[57] = "KMSWIPE1";
+	static uint8_t mark[65] = "KMSWIPE1";
 	memcpy(mark + 8, erase.erasure.b, 16);
 	memcpy(mark + 24, erase_hash.b, 32);
-	mark[56] = 1;
+	mark[64] = 1;
 	stop();
 	ck_ok(kms_file_write(path_of("%s/token/state/wiping", dir), KMS_BYTES_OF(mark), 0600));
 	shell("rm %s/token/tokens/*/token.object", dir);
@@ -1039,7 +1166,10 @@ int main(void)
 		a_storage_certificate_as_requester, a_requester_of_another_ca, a_denied_requester,
 		NULL};
 	const TTest *const when[] = {too_early_is_tried_again, expired,
-		what_began_in_time_is_finished, late_with_a_peers_statement,
+		what_began_in_time_is_finished, a_kill_after_the_mark_is_finished_after_the_expiry,
+		a_mark_by_other_bytes_is_no_beginning, new_bytes_destroy_what_the_old_never_began,
+		a_wipe_by_bytes_that_name_no_kek, a_wipe_by_bytes_that_leave_out_a_living_kek,
+		a_wipe_that_was_not_begun_in_time, late_with_a_peers_statement,
 		late_statements_that_do_not_count, NULL};
 	const TTest *const what[] = {another_tenant_or_ledger, bytes_that_do_not_parse,
 		keks_that_are_not_these, a_kek_that_was_never_committed,

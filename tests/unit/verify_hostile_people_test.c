@@ -194,7 +194,9 @@ BEND(b7_needed_huge)
 
 static void destroyed_at(struct world *world, int i, int64_t unix_ms)
 {
-	world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms = unix_ms;
+	world->destroys[i].statement.u.destroy.begun_unix_ms =
+		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms =
+			unix_ms;
 }
 static void all_at(struct world *world, int64_t unix_ms)
 {
@@ -202,7 +204,8 @@ static void all_at(struct world *world, int64_t unix_ms)
 		destroyed_at(world, i, unix_ms);
 	}
 	for (int i = 0; i < TOKENS; i++) {
-		world->wipes[i].statement.unix_ms = unix_ms;
+		world->wipes[i].statement.u.wipe.begun_unix_ms =
+			world->wipes[i].statement.unix_ms = unix_ms;
 	}
 }
 

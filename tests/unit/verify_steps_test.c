@@ -760,26 +760,52 @@ BEND(b9_intent_bytes)
 {
 	entry(world, MODEL_CHANGE_ERASE_INTENT, 0)->u.erase_step.erase = hash_of(1);
 }
+/* A destruction that takes no time. */
+static void begun_at(struct world *world, int kek, int64_t ms)
+{
+	world->destroys[kek].statement.u.destroy.begun_unix_ms =
+		world->destroys[kek].statement.unix_ms = world->absences[kek].statement.unix_ms =
+			ms;
+}
+static void wipes_begun_at(struct world *world, int64_t ms)
+{
+	for (int i = 0; i < TOKENS; i++) {
+		world->wipes[i].statement.u.wipe.begun_unix_ms = world->wipes[i].statement.unix_ms =
+			ms;
+	}
+}
 BEND(b9_too_early)
 {
-	int64_t ms = world->erase.not_before_unix_s * 1000 - 1;
-	world->destroys[3].statement.unix_ms = ms;
+	world->destroys[3].statement.u.destroy.begun_unix_ms =
+		world->erase.not_before_unix_s * 1000 - 1;
+}
+BEND(b9_ended_first)
+{
+	world->destroys[3].statement.unix_ms =
+		world->destroys[3].statement.u.destroy.begun_unix_ms - 1;
+}
+BEND(b9_begun_late)
+{
+	/* Its own token's others do not help it, and neither does a time before the end. */
+	for (int i = 0; i < KEKS; i++) {
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + (i == 0 ? 0 : 1));
+	}
+	wipes_begun_at(world, world->erase.expires_unix_s * 1000);
 }
 BEND(b9_window_cut)
 {
 	/* By a week: all of it happened on the first day. */
 	for (int i = 0; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms =
-			world->start_ms + 60000;
+		begun_at(world, i, world->start_ms + 60000);
 	}
 }
 BEND(b9_expired)
 {
 	int64_t ms = world->erase.expires_unix_s * 1000 + 1;
 	for (int i = 0; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms = ms;
+		begun_at(world, i, ms);
 	}
-	world->wipes[0].statement.unix_ms = world->wipes[1].statement.unix_ms = ms;
+	wipes_begun_at(world, ms);
 }
 BEND(b9_absent_first)
 {
@@ -787,7 +813,20 @@ BEND(b9_absent_first)
 }
 BEND(b9_early_wipe)
 {
-	world->wipes[1].statement.unix_ms = world->start_ms;
+	world->wipes[1].statement.u.wipe.begun_unix_ms = world->start_ms;
+}
+BEND(b9_late_wipe)
+{
+	/* Of the token alone that destroyed in time: another's word would do. */
+	for (int i = KEKS / TOKENS; i < KEKS; i++) {
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + 1);
+	}
+	world->wipes[0].statement.u.wipe.begun_unix_ms = world->wipes[0].statement.unix_ms =
+		world->erase.expires_unix_s * 1000 + 1;
+}
+BEND(b9_wipe_ended_first)
+{
+	world->wipes[0].statement.unix_ms = world->wipes[0].statement.u.wipe.begun_unix_ms - 1;
 }
 BEND(b9_not_before)
 {
@@ -1034,6 +1073,10 @@ static const struct wrong cases[] = {
 	CASE(b9_expired, STATEMENTS, S(9)),
 	CASE(b9_absent_first, STATEMENTS, S(9)),
 	CASE(b9_early_wipe, STATEMENTS, S(9)),
+	CASE(b9_late_wipe, STATEMENTS, S(9)),
+	CASE(b9_wipe_ended_first, STATEMENTS, S(9)),
+	CASE(b9_ended_first, STATEMENTS, S(9)),
+	CASE(b9_begun_late, STATEMENTS, S(9)),
 	CASE(b9_not_before, CERTIFICATE, S(9)),
 	CASE(b9_expires, CERTIFICATE, S(9)),
 	CASE(b9_requested, CERTIFICATE, S(9)),
@@ -1172,10 +1215,20 @@ END_TEST
 static void late_token(struct world *world)
 {
 	for (int i = KEKS / TOKENS; i < KEKS; i++) {
-		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms =
-			world->erase.expires_unix_s * 1000 + 5;
+		begun_at(world, i, world->erase.expires_unix_s * 1000 + 5);
 	}
-	world->wipes[1].statement.unix_ms = world->erase.expires_unix_s * 1000 + 5;
+	world->wipes[1].statement.u.wipe.begun_unix_ms = world->wipes[1].statement.unix_ms =
+		world->erase.expires_unix_s * 1000 + 5;
+}
+
+/* All was begun in time, and every kms-tokend was away before it was done. */
+static void late_end(struct world *world)
+{
+	int64_t ms = world->erase.expires_unix_s * 1000 + 86400000;
+	for (int i = 0; i < KEKS; i++) {
+		world->destroys[i].statement.unix_ms = world->absences[i].statement.unix_ms = ms;
+	}
+	world->wipes[0].statement.unix_ms = world->wipes[1].statement.unix_ms = ms;
 }
 
 /* An interrupted destruction had removed the object already. */
@@ -1204,6 +1257,7 @@ static const struct {
 } good_cases[] = {
 	{STAGE_DESCRIBE, NULL},
 	{STAGE_STATEMENTS, late_token},
+	{STAGE_STATEMENTS, late_end},
 	{STAGE_STATEMENTS, found_gone},
 	{STAGE_ENTRIES, late_cancel},
 	{STAGE_STATEMENTS, more_destroyed},
@@ -1245,6 +1299,47 @@ START_TEST(a_tenant_without_wipes)
 	ck_assert_msg(failed == 0 && kms_is_ok(err), "%#x\n%.4000s", failed, json);
 	ck_assert_ptr_nonnull(strstr(json, "all the keys of the tenant: token a1a1a1a1"));
 	ck_assert_ptr_nonnull(strstr(json, "all the keys of the tenant: token a2a2a2a2"));
+	world_free(world);
+}
+END_TEST
+
+/* The approvals expired, and the last KEK died under another erasure. */
+static bool over_by_stranger, over_is_final;
+
+static void went_over(struct world *world)
+{
+	const int last = KEKS - 1;
+	if (world->stage == STAGE_STATEMENTS) {
+		world->destroys[last].statement.u.destroy.what.erasure = id_of(ID_OTHER);
+		world->destroys[last].statement.u.destroy.what.erase = hash_of(1);
+		world->absences[last].statement.u.absence.what.erasure = id_of(ID_OTHER);
+		world->absences[last].statement.u.absence.what.erase = hash_of(1);
+		if (over_by_stranger) {
+			world->destroys[last].by = SIGNER_STRANGER;
+		}
+		world->bend_at = STAGE_ENTRIES;
+	} else if (world->stage == STAGE_ENTRIES) {
+		b6_no_final(world);
+		world->bend_at = over_is_final ? STAGE_CERTIFICATE : STAGE_ENTRIES;
+	} else {
+		claim_final(world);
+	}
+}
+
+START_TEST(what_went_over_to_another_erasure)
+{
+	static const unsigned fails[] = {0, S(5), S(5) | S(6)};
+	kms_err err;
+	KMS_AUTO_FREE char *json = NULL;
+	over_by_stranger = _i == 1;
+	over_is_final = _i == 2;
+	struct world *world = world_make(0, STAGE_STATEMENTS, went_over);
+	unsigned failed = failed_steps(world, &err, &json);
+	ck_assert_msg(failed == fails[_i], "%#x\n%.4000s", failed, json);
+	if (_i == 0) {
+		ck_assert_ptr_nonnull(strstr(json, "\"status\":\"provisional\""));
+		ck_assert_ptr_nonnull(strstr(json, "was destroyed under erasure"));
+	}
 	world_free(world);
 }
 END_TEST
@@ -1345,9 +1440,11 @@ int main(void)
 	TCase *tcase = tcase_create("verify_steps");
 	tcase_set_timeout(tcase, 60);
 	tcase_add_unchecked_fixture(tcase, set_up, bundle_keys_drop);
-	tcase_add_loop_test(tcase, good_bundles, 0, 5);
+	tcase_add_loop_test(
+		tcase, good_bundles, 0, (int)(sizeof(good_cases) / sizeof(good_cases[0])));
 	tcase_add_loop_test(tcase, open_work, 0, 3);
 	tcase_add_test(tcase, a_tenant_without_wipes);
+	tcase_add_loop_test(tcase, what_went_over_to_another_erasure, 0, 3);
 	tcase_add_test(tcase, a_copy_left_out_of_the_signed_bytes);
 	tcase_add_test(tcase, good_checkpoints);
 	tcase_add_test(tcase, ed25519_lines_that_are_not_pinned);

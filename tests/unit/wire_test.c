@@ -330,6 +330,7 @@ static void fill_erasures(struct model_answer *answer)
 		.destroyed_count = 1,
 		.wipe_count = 1,
 		.wiped_count = 0,
+		.renewed_count = 1,
 		.cert = id_of(0xbb),
 		.cert_final = true,
 		.cert_seq = 15,
@@ -350,8 +351,11 @@ static void fill_erasures(struct model_answer *answer)
 		.version = 1,
 		.done = true,
 		.seq = 18};
-	answer->u.erasures.keks[1] =
-		(struct model_erase_row){.token = id_of(0x55), .token_up = true}; /* a wipe */
+	answer->u.erasures.keks[1] = (struct model_erase_row){.token = id_of(0x55),
+		.token_up = true, /* a wipe */
+		.renewed = id_of(0xe2),
+		.refused_unix_ms = 19,
+		.refused = "expired"};
 	answer->u.erasures.scope = buf_of("{}");
 	answer->u.erasures.needed = 2;
 }
@@ -566,9 +570,11 @@ static bool accepts(enum model_op op, bool is_answer, const char *target, const 
 /* Members that may be absent; wrapped_key where kmsd can choose it. */
 static bool is_optional(const char *name, enum model_op op, bool is_sealed, bool is_answer)
 {
-	if (is_erase(op)) { /* no certificate was issued yet; a wipe has no key */
-		return is_answer && (strcmp(name, "cert") == 0 || strcmp(name, "kek") == 0 ||
-					    strcmp(name, "key") == 0);
+	if (is_erase(op)) { /* no certificate was issued yet; a wipe has no key; nobody took it over
+			     */
+		return is_answer &&
+		       (strcmp(name, "cert") == 0 || strcmp(name, "kek") == 0 ||
+			       strcmp(name, "key") == 0 || strcmp(name, "renewed") == 0);
 	}
 	return strcmp(name, "tenant") == 0 || strcmp(name, "erasure") == 0 ||
 	       (strcmp(name, "holder") == 0 && model_op_is_use(op)) ||
