@@ -212,7 +212,7 @@ static kms_err print_observed(struct doc *observed)
 		{"reached", "up", CLI_YES}, {"approvals it asks for", "needed", CLI_NUMBER}, {0}};
 	static const struct cli_column lease_fields[] = {
 		{"data keys out", "handed_out", CLI_NUMBER}, {"given back", "returned", CLI_NUMBER},
-		{"clients with some", "clients", CLI_NUMBER},
+		{"clients left", "clients", CLI_NUMBER},
 		{"last lease ends", "last_end", CLI_TIME_MS}, {0}};
 	static const struct cli_column at = {"", "at", CLI_TIME_MS};
 	static const struct cli_column needed[] = {{"approvals", "needed", CLI_NUMBER}, {0}};

@@ -6,22 +6,38 @@
  */
 #include "go_on_int.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
-bool go_on_enter(struct service *service, struct going *going)
+/* lock is held. */
+static bool is_free(const struct service *service, const struct going *going)
 {
-	bool is_free = true;
-	(void)pthread_mutex_lock(&service->lock);
-	for (const struct going *g = service->going; g != NULL; g = g->next) {
-		is_free = is_free && !(kms_id_equal(&g->erasure, &going->erasure) &&
-					     kms_id_equal(&g->token, &going->token));
+	const struct going *g = service->going;
+	while (g != NULL && !(kms_id_equal(&g->erasure, &going->erasure) &&
+				    kms_id_equal(&g->token, &going->token))) {
+		g = g->next;
 	}
-	if (is_free) {
+	return g == NULL;
+}
+
+bool go_on_enter(struct service *service, struct going *going, int wait_ms)
+{
+	struct timespec until;
+	int rc = 0;
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += wait_ms / 1000;
+	(void)pthread_mutex_lock(&service->lock);
+	while (wait_ms > 0 && !is_free(service, going) && !service->stopping && rc != ETIMEDOUT) {
+		rc = pthread_cond_timedwait(&service->changed, &service->lock, &until);
+	}
+	bool enters = is_free(service, going);
+	if (enters) {
 		going->next = service->going;
 		service->going = going;
 	}
 	(void)pthread_mutex_unlock(&service->lock);
-	return is_free;
+	return enters;
 }
 
 void go_on_leave(struct service *service, struct going *going)
@@ -32,6 +48,7 @@ void go_on_leave(struct service *service, struct going *going)
 		at = &(*at)->next;
 	}
 	*at = going->next;
+	(void)pthread_cond_broadcast(&service->changed);
 	(void)pthread_mutex_unlock(&service->lock);
 }
 
@@ -104,7 +121,9 @@ static kms_err run_token(struct go_on_work *work, const struct kms_id *token)
 {
 	struct going going = {.erasure = work->erasure.id, .token = *token};
 	char id[KMS_ID_TEXT], erasure[KMS_ID_TEXT];
-	if (!work->entered && !go_on_enter(work->service, &going)) {
+	/* Recovery has other things to do than to wait; a person wants to know how it ends. */
+	int wait_ms = kms_id_is_zero(work->actor) ? 0 : LIMIT_TOKEN_WAIT_MS;
+	if (!work->entered && !go_on_enter(work->service, &going, wait_ms)) {
 		return KMS_OK; /* somebody is at it */
 	}
 	kms_err err = run_entered(work, token);

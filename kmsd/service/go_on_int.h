@@ -15,8 +15,9 @@ struct going {
 	struct kms_id erasure, token;
 	struct going *next;
 };
-/* false: somebody is at it. What entered is borrowed until it leaves. */
-bool go_on_enter(struct service *service, struct going *going);
+/* Waits at most so long while somebody is at it; false: they still are. What entered is borrowed
+ * until it leaves. */
+bool go_on_enter(struct service *service, struct going *going, int wait_ms);
 void go_on_leave(struct service *service, struct going *going);
 
 struct go_on_work {

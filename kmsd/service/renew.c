@@ -168,7 +168,7 @@ static kms_err seize(struct service *service, const struct service_ask *ask,
 {
 	char id[KMS_ID_TEXT];
 	(void)kms_id_text(&going->token, id);
-	if (!go_on_enter(service, going)) {
+	if (!go_on_enter(service, going, 0)) {
 		return service_refuse(ask, KMS_ERR(TIMEOUT),
 			"the older erasure is being carried out in token %s right now: try again",
 			id);

@@ -46,7 +46,7 @@ struct service {
 	pthread_t recovery;
 	bool has_recovery;
 	bool stopping;
-	pthread_cond_t changed;
+	pthread_cond_t changed; /* stopping, or one that was going has left */
 };
 
 /* One request on its way through the door. */

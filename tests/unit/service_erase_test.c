@@ -992,6 +992,52 @@ START_TEST(a_certificate_is_issued_when_something_has_changed)
 }
 END_TEST
 
+/* ---- two at it at once ---- */
+
+static struct kms_id at_once;
+static pthread_t second;
+static kms_err second_err;
+static enum model_erase_state second_saw;
+
+static void *execute_too(void *arg)
+{
+	KMS_AUTO(model_answer) answer = NULL;
+	struct model_request *asked = request(MODEL_OP_ERASE_EXECUTE);
+	struct model_principal person = principal(CUSTODIAN);
+	char why[LIMIT_REASON + 1];
+	(void)arg;
+	asked->u.id = at_once;
+	second_err = service_call(service, &person, MODEL_FACE_ADMIN, asked, &answer, why);
+	second_saw = answer == NULL ? 0 : answer->u.erasures.rows[0].state;
+	model_request_free(&asked);
+	return NULL;
+}
+
+/* In the middle of a destruction somebody else asks for the same. */
+static void another_comes(void)
+{
+	token_a->during = NULL;
+	ck_assert_int_eq(pthread_create(&second, NULL, execute_too, NULL), 0);
+	(void)usleep(300 * 1000);
+}
+
+/* Recovery looks by itself at what was begun, and a person may ask at that moment: the answer waits
+ * for whoever is at it, and says what came of it. */
+START_TEST(who_comes_second_is_told_the_end)
+{
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	at_once = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	approve_both(&at_once);
+	token_a->during = another_comes;
+	OK(execute(&at_once));
+	ck_assert_int_eq(pthread_join(second, NULL), 0);
+	OK(second_err);
+	ck_assert_int_eq(second_saw, MODEL_ERASE_DONE);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_RESULT, NULL).count, 1);
+	ck_assert_uint_eq(look(MODEL_CHANGE_ERASE_FINAL, NULL).count, 1);
+}
+END_TEST
+
 /* ---- data keys on lease ---- */
 
 static size_t recalled(unsigned holder)
@@ -1115,6 +1161,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_loop_test(tcase, what_came_back_is_an_alarm_once, 0, 2);
 	tcase_add_test(tcase, history_tells_of_erasures);
 	tcase_add_test(tcase, a_certificate_is_issued_when_something_has_changed);
+	tcase_add_test(tcase, who_comes_second_is_told_the_end);
 	tcase_add_test(tcase, a_request_recalls_what_is_on_lease);
 	tcase_add_test(tcase, a_certificate_is_final_when_the_last_lease_is_over);
 	tcase_add_test(tcase, shows_and_lists_are_the_tenants_own);
