@@ -37,6 +37,22 @@ static kms_err grant(struct store_conn *conn, const struct model_use *use, uint6
 	return store_query_run(&query);
 }
 
+/* Numbers of holders that keep no row. It looks at those alone whose rows go: this is in the way of
+ * every use, however many receipts there are. */
+static kms_err forget_receipts(struct store_conn *conn, int64_t before)
+{
+	STORE_AUTO_QUERY query = {0};
+	KMS_TRY(store_query_open(conn,
+		"DELETE FROM receipt WHERE (principal, holder) IN"
+		" (SELECT principal, holder FROM lease AS gone WHERE last_end_unix_ms < :before AND"
+		" holder <> x'00000000000000000000000000000000' AND NOT EXISTS"
+		" (SELECT 1 FROM lease AS kept WHERE kept.principal = gone.principal AND"
+		" kept.holder = gone.holder AND kept.last_end_unix_ms >= :before))",
+		&query));
+	store_query_int(&query, ":before", before);
+	return store_query_run(&query);
+}
+
 /* Holders whose last lease ended so long ago that no receipt of theirs counts any more. */
 static kms_err fold(struct store_conn *conn, int64_t now_unix_ms)
 {
@@ -61,20 +77,13 @@ static kms_err fold(struct store_conn *conn, int64_t now_unix_ms)
 			return KMS_OK;
 		}
 	}
-	{
-		STORE_AUTO_QUERY query = {0};
-		KMS_TRY(store_query_open(conn,
-			"DELETE FROM lease WHERE last_end_unix_ms < :before AND"
-			" holder <> x'00000000000000000000000000000000'",
-			&query));
-		store_query_int(&query, ":before", before);
-		KMS_TRY(store_query_run(&query));
-	}
+	KMS_TRY(forget_receipts(conn, before));
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
-		"DELETE FROM receipt WHERE NOT EXISTS (SELECT 1 FROM lease WHERE"
-		" lease.principal = receipt.principal AND lease.holder = receipt.holder)",
+		"DELETE FROM lease WHERE last_end_unix_ms < :before AND"
+		" holder <> x'00000000000000000000000000000000'",
 		&query));
+	store_query_int(&query, ":before", before);
 	return store_query_run(&query);
 }
 
@@ -116,22 +125,40 @@ static kms_err count_receipt(struct store_conn *conn, const struct kms_id *princ
 	return KMS_OK;
 }
 
-/* Never more than was handed out. */
-static kms_err give_back(struct store_conn *conn, const struct kms_id *principal,
+static kms_err bind_row(struct store_query *query, const struct kms_id *principal,
 	const struct kms_id *holder, const struct format_receipt_row *row)
 {
+	store_query_id(query, ":key", &row->key);
+	store_query_uint(query, ":version", row->version);
+	store_query_id(query, ":principal", principal);
+	store_query_id(query, ":holder", holder);
+	return store_query_run(query);
+}
+
+/* Never more than was handed out; false: it said more. */
+static kms_err give_back(struct store_conn *conn, const struct kms_id *principal,
+	const struct kms_id *holder, const struct format_receipt_row *row, bool *ret_exact)
+{
+	{
+		STORE_AUTO_QUERY query = {0};
+		KMS_TRY(store_query_open(conn,
+			"UPDATE lease SET returned = returned + :count WHERE logical_key = :key"
+			" AND version = :version AND principal = :principal AND holder = :holder"
+			" AND granted - returned >= :count",
+			&query));
+		store_query_uint(&query, ":count", row->count);
+		KMS_TRY(bind_row(&query, principal, holder, row));
+		*ret_exact = store_query_changes(&query) == 1;
+	}
+	if (*ret_exact) {
+		return KMS_OK;
+	}
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
-		"UPDATE lease SET returned = min(granted, returned + :count)"
-		" WHERE logical_key = :key AND version = :version AND principal = :principal"
-		" AND holder = :holder",
+		"UPDATE lease SET returned = granted WHERE logical_key = :key AND version = "
+		":version AND principal = :principal AND holder = :holder",
 		&query));
-	store_query_uint(&query, ":count", row->count);
-	store_query_id(&query, ":key", &row->key);
-	store_query_uint(&query, ":version", row->version);
-	store_query_id(&query, ":principal", principal);
-	store_query_id(&query, ":holder", holder);
-	return store_query_run(&query);
+	return bind_row(&query, principal, holder, row);
 }
 
 /* The certificate of an erasure that names the version shows the receipt, while it has room. */
@@ -157,14 +184,21 @@ kms_err store_apply_lease_receipt(
 	struct store_conn *conn, const struct model_change *change, uint64_t seq)
 {
 	KMS_AUTO(format_receipt) receipt = NULL;
-	bool is_new = false;
+	bool is_new = false, exact = true;
 	KMS_TRY(format_receipt_read(kms_buf_bytes(&change->u.lease_receipt.bytes), &receipt));
 	KMS_TRY(count_receipt(conn, &change->actor, receipt, &is_new));
 	if (!is_new) {
 		return KMS_ERR(EXISTS);
 	}
 	for (uint32_t i = 0; i < receipt->row_count; i++) {
-		KMS_TRY(give_back(conn, &change->actor, &receipt->holder, &receipt->rows[i]));
+		bool row_exact = false;
+		KMS_TRY(give_back(
+			conn, &change->actor, &receipt->holder, &receipt->rows[i], &row_exact));
+		exact = exact && row_exact;
+	}
+	/* One that says more than it had would contradict what a certificate counts: its client
+	 * could spoil any certificate, of others' keys too. */
+	for (uint32_t i = 0; exact && i < receipt->row_count; i++) {
 		KMS_TRY(show_in_erasures(conn, &receipt->rows[i], seq));
 	}
 	return KMS_OK;

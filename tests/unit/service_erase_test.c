@@ -1028,6 +1028,68 @@ START_TEST(a_request_recalls_what_is_on_lease)
 }
 END_TEST
 
+static struct format_receipt_row row_of(const struct kms_id *key, uint32_t count)
+{
+	return (struct format_receipt_row){*key, 1, count};
+}
+
+/* Recorded as it is: what a receipt must be to get here is in service_lease_test.c. */
+static void give_back(
+	unsigned holder, uint64_t number, struct format_receipt_row *rows, uint32_t count)
+{
+	const struct format_receipt receipt = {.tenant = id(TENANT),
+		.holder = id(holder),
+		.number = number,
+		.row_count = count,
+		.rows = rows};
+	struct model_change *change KMS_AUTO_FREE = calloc(1, sizeof(*change));
+	uint64_t seq;
+	ck_assert_ptr_nonnull(change);
+	change->type = MODEL_CHANGE_LEASE_RECEIPT;
+	change->tenant = id(TENANT);
+	change->actor = id(STORAGE);
+	OK(format_receipt_write(&receipt, &change->u.lease_receipt.bytes));
+	OK(kms_buf_copy(kms_bytes_str("DER"), &change->u.lease_receipt.certificate));
+	OK(ledger_change(ledger, change, &seq));
+	model_change_free(change);
+}
+
+static size_t entries_of(const struct kms_id *erasure)
+{
+	uint64_t *seqs KMS_AUTO_FREE = NULL;
+	size_t count = 0;
+	OK(store_erasure_entries(store, erasure, &seqs, &count));
+	return count;
+}
+
+/* A verifier adds up what the receipts of a certificate say, and must not come to more than the
+ * certificate counts: no client spoils it with a receipt that says too much. */
+START_TEST(a_receipt_that_says_too_much_is_in_no_certificate)
+{
+	enum { HOLDER = 90, STRANGER, HONEST };
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	struct kms_id other = make_key(MODEL_DELIVERY_SEALED);
+	struct store_lease_sum sum;
+	bool in_order = memcmp(key.b, other.b, sizeof(key.b)) < 0;
+	struct format_receipt_row both[] = {
+		row_of(in_order ? &key : &other, 1), row_of(in_order ? &other : &key, 1)};
+	hand_out(&key, HOLDER);
+	hand_out(&key, HONEST);
+	hand_out(&other, STRANGER);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	size_t before = entries_of(&erasure);
+	give_back(STRANGER, 1, both, 2); /* it never had this key */
+	struct format_receipt_row row = row_of(&key, 2);
+	give_back(HOLDER, 1, &row, 1); /* it had one */
+	ck_assert_uint_eq(entries_of(&erasure), before);
+	row = row_of(&key, 1);
+	give_back(HONEST, 1, &row, 1);
+	ck_assert_uint_eq(entries_of(&erasure), before + 1);
+	OK(store_lease_sum(store, &key, 0, &sum));
+	ck_assert_uint_eq(sum.returned, 2); /* what was over is not counted */
+}
+END_TEST
+
 /* All is destroyed, and a client may have its data key until then. */
 START_TEST(a_certificate_is_final_when_the_last_lease_is_over)
 {
@@ -1116,6 +1178,7 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, history_tells_of_erasures);
 	tcase_add_test(tcase, a_certificate_is_issued_when_something_has_changed);
 	tcase_add_test(tcase, a_request_recalls_what_is_on_lease);
+	tcase_add_test(tcase, a_receipt_that_says_too_much_is_in_no_certificate);
 	tcase_add_test(tcase, a_certificate_is_final_when_the_last_lease_is_over);
 	tcase_add_test(tcase, shows_and_lists_are_the_tenants_own);
 }

@@ -220,6 +220,27 @@ START_TEST(holders_that_are_long_gone_are_sums)
 }
 END_TEST
 
+/* Of a holder with another row its receipt's number stays: else it could count twice. */
+START_TEST(a_holder_with_one_lease_left_keeps_its_number)
+{
+	const int64_t late = (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	const struct kms_id principal = id(STORAGE), holder = id(HOLDER);
+	uint64_t last = 0;
+	hand_out(use_of(KEY, 1, STORAGE, HOLDER), 1, NOW);
+	hand_out(use_of(SECOND_KEY, 1, STORAGE, HOLDER), 1, NOW + late);
+	OK(give_back(KEY, 1, STORAGE, HOLDER, 3, 1));
+	hand_out(use_of(SECOND_KEY, 2, OTHER, HOLDER), 1, NOW + LEASE_MS + late + 1);
+	ck_assert(!is_open(KEY, 1, STORAGE, HOLDER));
+	ck_assert(is_open(SECOND_KEY, 1, STORAGE, HOLDER));
+	OK(store_receipt_last(store, &principal, &holder, &last));
+	ck_assert_uint_eq(last, 3);
+	FAILS(give_back(SECOND_KEY, 1, STORAGE, HOLDER, 3, 1), EXISTS);
+	hand_out(use_of(SECOND_KEY, 2, OTHER, HOLDER), 1, NOW + LEASE_MS + 2 * late + 1);
+	OK(store_receipt_last(store, &principal, &holder, &last));
+	ck_assert_uint_eq(last, 0);
+}
+END_TEST
+
 START_TEST(a_holder_may_be_unknown)
 {
 	hand_out(use_of(KEY, 1, STORAGE, NOBODY), 2, NOW);
@@ -233,7 +254,8 @@ int main(void)
 {
 	const TTest *const tests[] = {what_is_handed_out_is_on_lease,
 		a_receipt_gives_back_what_its_holder_had, no_receipt_counts_twice,
-		holders_that_are_long_gone_are_sums, a_holder_may_be_unknown};
+		holders_that_are_long_gone_are_sums, a_holder_with_one_lease_left_keeps_its_number,
+		a_holder_may_be_unknown};
 	Suite *suite = suite_create("store_lease");
 	TCase *all = tcase_create("all");
 	tcase_add_checked_fixture(all, setup, teardown);
