@@ -9,6 +9,9 @@
 
 #include "format.h"
 
+/* Rows that are folded with one commit, beyond those that it can have made. */
+enum { FOLD_MORE = 256 };
+
 /* ---- grants ---- */
 
 static bool same_lease(const struct model_use *a, const struct model_use *b)
@@ -53,17 +56,39 @@ static kms_err forget_receipts(struct store_conn *conn, int64_t before)
 	return store_query_run(&query);
 }
 
-/* Holders whose last lease ended so long ago that no receipt of theirs counts any more. */
-static kms_err fold(struct store_conn *conn, int64_t now_unix_ms)
+/* Of the rows that ended before, about as many as max: the others go with the next uses. All that
+ * ended at the same time go at once. */
+static kms_err bound(struct store_conn *conn, size_t max, int64_t *before)
 {
-	const int64_t before = now_unix_ms - (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	STORE_AUTO_QUERY query = {0};
+	bool more = false;
+	KMS_TRY(store_query_open(conn,
+		"SELECT last_end_unix_ms FROM lease INDEXED BY lease_end WHERE"
+		" last_end_unix_ms < :before AND holder <> x'00000000000000000000000000000000'"
+		" ORDER BY last_end_unix_ms LIMIT 1 OFFSET :max",
+		&query));
+	store_query_int(&query, ":before", *before);
+	store_query_uint(&query, ":max", max);
+	KMS_TRY(store_query_step(&query, &more));
+	if (more) {
+		*before = store_column_int(&query, 0) + 1;
+	}
+	return store_query_checked(&query);
+}
+
+/* Holders whose last lease ended so long ago that no receipt of theirs counts any more. By the
+ * index that it names: a commit that every use waits for must not read all leases. */
+static kms_err fold(struct store_conn *conn, int64_t now_unix_ms, size_t max)
+{
+	int64_t before = now_unix_ms - (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	KMS_TRY(bound(conn, max, &before));
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
 			"INSERT INTO lease (logical_key, version, principal, holder, granted,"
 			" returned, last_end_unix_ms) SELECT logical_key, version, principal,"
 			" zeroblob(16), sum(granted), sum(returned), max(last_end_unix_ms)"
-			" FROM lease WHERE last_end_unix_ms < :before AND"
+			" FROM lease INDEXED BY lease_end WHERE last_end_unix_ms < :before AND"
 			" holder <> x'00000000000000000000000000000000'"
 			" GROUP BY logical_key, version, principal"
 			" ON CONFLICT (logical_key, version, principal, holder) DO UPDATE SET"
@@ -101,7 +126,7 @@ kms_err store_leases_grant(struct store_conn *conn, const struct model_use *uses
 		}
 		i += run;
 	}
-	return now == 0 ? KMS_OK : fold(conn, now);
+	return now == 0 ? KMS_OK : fold(conn, now, count + FOLD_MORE);
 }
 
 /* ---- receipts ---- */

@@ -241,6 +241,46 @@ START_TEST(a_holder_with_one_lease_left_keeps_its_number)
 }
 END_TEST
 
+static uint64_t folded(const struct kms_id *principal, unsigned holders)
+{
+	struct kms_id key = id(KEY);
+	uint64_t gone = 0;
+	for (unsigned i = 0; i < holders; i++) {
+		struct kms_id holder = id(HOLDER);
+		bool open = false;
+		holder.b[1] = (uint8_t)(i >> 8);
+		holder.b[2] = (uint8_t)i;
+		OK(store_lease_is_open(store, &key, 1, principal, &holder, &open));
+		gone += open ? 0 : 1;
+	}
+	return gone;
+}
+
+/* Not with one commit, which others wait for; and none is forgotten. */
+START_TEST(many_holders_become_sums_bit_by_bit)
+{
+	enum { HOLDERS = 700 };
+	const int64_t later = NOW + 2 * LEASE_MS + (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	const struct kms_id principal = id(STORAGE);
+	uint64_t before = 0;
+	for (unsigned i = 0; i < HOLDERS; i++) {
+		struct model_use use = use_of(KEY, 1, STORAGE, HOLDER);
+		use.holder.b[1] = (uint8_t)(i >> 8);
+		use.holder.b[2] = (uint8_t)i;
+		hand_out(use, 1, NOW + i);
+	}
+	ck_assert_uint_eq(folded(&principal, HOLDERS), 0);
+	for (int turn = 0; before < HOLDERS; turn++) {
+		hand_out(use_of(SECOND_KEY, 1, OTHER, HOLDER), 1, later);
+		uint64_t now = folded(&principal, HOLDERS);
+		ck_assert_uint_gt(now, before);
+		ck_assert_uint_lt(now - before, HOLDERS / 2);
+		before = now;
+		check_sum(KEY, 1, HOLDERS, 0, NOW + HOLDERS - 1 + LEASE_MS);
+	}
+}
+END_TEST
+
 START_TEST(a_holder_may_be_unknown)
 {
 	hand_out(use_of(KEY, 1, STORAGE, NOBODY), 2, NOW);
@@ -255,7 +295,7 @@ int main(void)
 	const TTest *const tests[] = {what_is_handed_out_is_on_lease,
 		a_receipt_gives_back_what_its_holder_had, no_receipt_counts_twice,
 		holders_that_are_long_gone_are_sums, a_holder_with_one_lease_left_keeps_its_number,
-		a_holder_may_be_unknown};
+		many_holders_become_sums_bit_by_bit, a_holder_may_be_unknown};
 	Suite *suite = suite_create("store_lease");
 	TCase *all = tcase_create("all");
 	tcase_add_checked_fixture(all, setup, teardown);
