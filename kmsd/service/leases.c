@@ -103,7 +103,9 @@ kms_err leases_report(
 	KMS_TRY(store_lease_recalled(service->parts.store, &ask->who->id,
 		&ask->request->u.lease_report.holder, &keys, &count));
 	KMS_ASSERT(count <= LIMIT_RECALLED_KEYS);
-	memcpy(answer->u.lease_report.recalled, keys, count * sizeof(*keys));
+	if (count > 0) {
+		memcpy(answer->u.lease_report.recalled, keys, count * sizeof(*keys));
+	}
 	answer->u.lease_report.recalled_count = (uint32_t)count;
 	return KMS_OK;
 }
