@@ -51,6 +51,7 @@ struct facts {
 	int64_t executed_unix_ms; /* of the last result; 0: none */
 	bool finished;            /* the final entry is there */
 	uint32_t absent, canary_failed;
+	size_t receipt_bytes; /* of those that are shown */
 };
 /* TOO_LARGE where the keys' chains do not fit a bundle; INTEGRITY for entries that contradict one
  * another. before: UINT64_MAX for what stands now. */

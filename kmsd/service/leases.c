@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a certificate must still be good for: a verifier holds it against the entry's time, which is
+ * later than ours, or ahead of it where the clock was set back. */
+enum { RECEIPT_AHEAD_S = 60 };
+
 /* A certificate of a storage system of the tenant, for the key that the caller has: so that an
  * auditor with the tenant's CA alone can tell whose word the receipt is. */
 static kms_err check_certificate(struct service *service, const struct service_ask *ask,
@@ -19,13 +23,15 @@ static kms_err check_certificate(struct service *service, const struct service_a
 	KMS_AUTO_FREE char *ca_pem = NULL;
 	struct kms_hash spki;
 	bool is_storage = false;
+	int64_t now_s = kms_now_unix_ms() / 1000;
 	KMS_TRY(crypto_cert_parse_der(kms_buf_bytes(der), &cert));
 	KMS_TRY(crypto_cert_spki_hash(cert, &spki));
 	KMS_TRY(service_tenant_ca(service, &ask->who->tenant, &ca_pem));
 	KMS_TRY(crypto_cert_parse_pem(kms_bytes_str(ca_pem), &ca));
 	KMS_TRY(crypto_cert_has_purpose(cert, CRYPTO_PURPOSE_STORAGE, &is_storage));
 	if (!kms_hash_equal(&spki, &ask->who->spki) || !is_storage ||
-		!kms_is_ok(crypto_cert_check(cert, ca, kms_now_unix_ms() / 1000))) {
+		!kms_is_ok(crypto_cert_check(cert, ca, now_s)) ||
+		!kms_is_ok(crypto_cert_check(cert, ca, now_s + RECEIPT_AHEAD_S))) {
 		return service_refuse(ask, KMS_ERR(ARGUMENT),
 			"the receipt's certificate is not that of its storage system");
 	}
@@ -97,7 +103,9 @@ kms_err leases_report(
 	KMS_TRY(store_lease_recalled(service->parts.store, &ask->who->id,
 		&ask->request->u.lease_report.holder, &keys, &count));
 	KMS_ASSERT(count <= LIMIT_RECALLED_KEYS);
-	memcpy(answer->u.lease_report.recalled, keys, count * sizeof(*keys));
+	if (count > 0) {
+		memcpy(answer->u.lease_report.recalled, keys, count * sizeof(*keys));
+	}
 	answer->u.lease_report.recalled_count = (uint32_t)count;
 	return KMS_OK;
 }

@@ -9,6 +9,9 @@
 
 #include "format.h"
 
+/* Rows that are folded with one commit, beyond those that it can have made. */
+enum { FOLD_MORE = 256 };
+
 /* ---- grants ---- */
 
 static bool same_lease(const struct model_use *a, const struct model_use *b)
@@ -37,17 +40,55 @@ static kms_err grant(struct store_conn *conn, const struct model_use *use, uint6
 	return store_query_run(&query);
 }
 
-/* Holders whose last lease ended so long ago that no receipt of theirs counts any more. */
-static kms_err fold(struct store_conn *conn, int64_t now_unix_ms)
+/* Numbers of holders that keep no row. It looks at those alone whose rows go: this is in the way of
+ * every use, however many receipts there are. */
+static kms_err forget_receipts(struct store_conn *conn, int64_t before)
 {
-	const int64_t before = now_unix_ms - (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	STORE_AUTO_QUERY query = {0};
+	KMS_TRY(store_query_open(conn,
+		"DELETE FROM receipt WHERE (principal, holder) IN"
+		" (SELECT principal, holder FROM lease AS gone WHERE last_end_unix_ms < :before AND"
+		" holder <> x'00000000000000000000000000000000' AND NOT EXISTS"
+		" (SELECT 1 FROM lease AS kept WHERE kept.principal = gone.principal AND"
+		" kept.holder = gone.holder AND kept.last_end_unix_ms >= :before))",
+		&query));
+	store_query_int(&query, ":before", before);
+	return store_query_run(&query);
+}
+
+/* Of the rows that ended before, about as many as max: the others go with the next uses. All that
+ * ended at the same time go at once. */
+static kms_err bound(struct store_conn *conn, size_t max, int64_t *before)
+{
+	STORE_AUTO_QUERY query = {0};
+	bool more = false;
+	KMS_TRY(store_query_open(conn,
+		"SELECT last_end_unix_ms FROM lease INDEXED BY lease_end WHERE"
+		" last_end_unix_ms < :before AND holder <> x'00000000000000000000000000000000'"
+		" ORDER BY last_end_unix_ms LIMIT 1 OFFSET :max",
+		&query));
+	store_query_int(&query, ":before", *before);
+	store_query_uint(&query, ":max", max);
+	KMS_TRY(store_query_step(&query, &more));
+	if (more) {
+		*before = store_column_int(&query, 0) + 1;
+	}
+	return store_query_checked(&query);
+}
+
+/* Holders whose last lease ended so long ago that no receipt of theirs counts any more. By the
+ * index that it names: a commit that every use waits for must not read all leases. */
+static kms_err fold(struct store_conn *conn, int64_t now_unix_ms, size_t max)
+{
+	int64_t before = now_unix_ms - (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	KMS_TRY(bound(conn, max, &before));
 	{
 		STORE_AUTO_QUERY query = {0};
 		KMS_TRY(store_query_open(conn,
 			"INSERT INTO lease (logical_key, version, principal, holder, granted,"
 			" returned, last_end_unix_ms) SELECT logical_key, version, principal,"
 			" zeroblob(16), sum(granted), sum(returned), max(last_end_unix_ms)"
-			" FROM lease WHERE last_end_unix_ms < :before AND"
+			" FROM lease INDEXED BY lease_end WHERE last_end_unix_ms < :before AND"
 			" holder <> x'00000000000000000000000000000000'"
 			" GROUP BY logical_key, version, principal"
 			" ON CONFLICT (logical_key, version, principal, holder) DO UPDATE SET"
@@ -61,20 +102,13 @@ static kms_err fold(struct store_conn *conn, int64_t now_unix_ms)
 			return KMS_OK;
 		}
 	}
-	{
-		STORE_AUTO_QUERY query = {0};
-		KMS_TRY(store_query_open(conn,
-			"DELETE FROM lease WHERE last_end_unix_ms < :before AND"
-			" holder <> x'00000000000000000000000000000000'",
-			&query));
-		store_query_int(&query, ":before", before);
-		KMS_TRY(store_query_run(&query));
-	}
+	KMS_TRY(forget_receipts(conn, before));
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
-		"DELETE FROM receipt WHERE NOT EXISTS (SELECT 1 FROM lease WHERE"
-		" lease.principal = receipt.principal AND lease.holder = receipt.holder)",
+		"DELETE FROM lease WHERE last_end_unix_ms < :before AND"
+		" holder <> x'00000000000000000000000000000000'",
 		&query));
+	store_query_int(&query, ":before", before);
 	return store_query_run(&query);
 }
 
@@ -92,7 +126,7 @@ kms_err store_leases_grant(struct store_conn *conn, const struct model_use *uses
 		}
 		i += run;
 	}
-	return now == 0 ? KMS_OK : fold(conn, now);
+	return now == 0 ? KMS_OK : fold(conn, now, count + FOLD_MORE);
 }
 
 /* ---- receipts ---- */
@@ -116,22 +150,40 @@ static kms_err count_receipt(struct store_conn *conn, const struct kms_id *princ
 	return KMS_OK;
 }
 
-/* Never more than was handed out. */
-static kms_err give_back(struct store_conn *conn, const struct kms_id *principal,
+static kms_err bind_row(struct store_query *query, const struct kms_id *principal,
 	const struct kms_id *holder, const struct format_receipt_row *row)
 {
+	store_query_id(query, ":key", &row->key);
+	store_query_uint(query, ":version", row->version);
+	store_query_id(query, ":principal", principal);
+	store_query_id(query, ":holder", holder);
+	return store_query_run(query);
+}
+
+/* Never more than was handed out; false: it said more. */
+static kms_err give_back(struct store_conn *conn, const struct kms_id *principal,
+	const struct kms_id *holder, const struct format_receipt_row *row, bool *ret_exact)
+{
+	{
+		STORE_AUTO_QUERY query = {0};
+		KMS_TRY(store_query_open(conn,
+			"UPDATE lease SET returned = returned + :count WHERE logical_key = :key"
+			" AND version = :version AND principal = :principal AND holder = :holder"
+			" AND granted - returned >= :count",
+			&query));
+		store_query_uint(&query, ":count", row->count);
+		KMS_TRY(bind_row(&query, principal, holder, row));
+		*ret_exact = store_query_changes(&query) == 1;
+	}
+	if (*ret_exact) {
+		return KMS_OK;
+	}
 	STORE_AUTO_QUERY query = {0};
 	KMS_TRY(store_query_open(conn,
-		"UPDATE lease SET returned = min(granted, returned + :count)"
-		" WHERE logical_key = :key AND version = :version AND principal = :principal"
-		" AND holder = :holder",
+		"UPDATE lease SET returned = granted WHERE logical_key = :key AND version = "
+		":version AND principal = :principal AND holder = :holder",
 		&query));
-	store_query_uint(&query, ":count", row->count);
-	store_query_id(&query, ":key", &row->key);
-	store_query_uint(&query, ":version", row->version);
-	store_query_id(&query, ":principal", principal);
-	store_query_id(&query, ":holder", holder);
-	return store_query_run(&query);
+	return bind_row(&query, principal, holder, row);
 }
 
 /* The certificate of an erasure that names the version shows the receipt, while it has room. */
@@ -157,14 +209,21 @@ kms_err store_apply_lease_receipt(
 	struct store_conn *conn, const struct model_change *change, uint64_t seq)
 {
 	KMS_AUTO(format_receipt) receipt = NULL;
-	bool is_new = false;
+	bool is_new = false, exact = true;
 	KMS_TRY(format_receipt_read(kms_buf_bytes(&change->u.lease_receipt.bytes), &receipt));
 	KMS_TRY(count_receipt(conn, &change->actor, receipt, &is_new));
 	if (!is_new) {
 		return KMS_ERR(EXISTS);
 	}
 	for (uint32_t i = 0; i < receipt->row_count; i++) {
-		KMS_TRY(give_back(conn, &change->actor, &receipt->holder, &receipt->rows[i]));
+		bool row_exact = false;
+		KMS_TRY(give_back(
+			conn, &change->actor, &receipt->holder, &receipt->rows[i], &row_exact));
+		exact = exact && row_exact;
+	}
+	/* One that says more than it had would contradict what a certificate counts: its client
+	 * could spoil any certificate, of others' keys too. */
+	for (uint32_t i = 0; exact && i < receipt->row_count; i++) {
 		KMS_TRY(show_in_erasures(conn, &receipt->rows[i], seq));
 	}
 	return KMS_OK;

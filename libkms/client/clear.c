@@ -80,12 +80,25 @@ static kms_err take_item(const struct format_key *key, enum model_op op,
 	return KMS_OK;
 }
 
-/* kmsd asked the tokens, and counted for each that was asked. Of `any` one was, as a rule: the
- * first. */
-static void note_handed(const struct format_key *key, struct format_use *use)
+static bool is_of_one_version(const struct format_wrapped *wrapped)
 {
-	uint32_t asked = key->custody == MODEL_CUSTODY_ALL ? key->token_count : 1;
-	for (uint32_t i = 0; use->code == KMS_CODE_OK && i < asked; i++) {
+	bool one = true;
+	for (uint32_t i = 1; i < wrapped->slot_count; i++) {
+		one = one && wrapped->slots[i].version == wrapped->slots[0].version;
+	}
+	return one;
+}
+
+/* kmsd asked the tokens, and counted for each that was asked. Of `any` one was, and which one only
+ * kmsd knows: where that makes a difference nothing is said, and the lease stays open. */
+static void note_handed(const struct format_key *key, enum model_op op, struct format_use *use)
+{
+	bool all = key->custody == MODEL_CUSTODY_ALL;
+	if (use->code != KMS_CODE_OK ||
+		(!all && op == MODEL_OP_UNWRAP && !is_of_one_version(&use->wrapped))) {
+		return;
+	}
+	for (uint32_t i = 0; i < (all ? key->token_count : 1); i++) {
 		use->handed[i] = use->wrapped.slots[i].version;
 	}
 }
@@ -109,7 +122,7 @@ static kms_err call(struct kms_client *client, const struct format_key *key, enu
 	for (uint32_t i = 0; i < batch->count; i++) {
 		KMS_TRY(take_item(key, op, &answer->u.use.items[i], &batch->uses[i]));
 		if (model_op_hands_out(op)) {
-			note_handed(key, &batch->uses[i]);
+			note_handed(key, op, &batch->uses[i]);
 		}
 	}
 	return KMS_OK;

@@ -217,8 +217,8 @@ struct leases {
 	struct kms_id holder;         /* the client, in use records and receipts */
 	struct crypto_signer *signer; /* of the client's certificate */
 	struct kms_buf certificate;
-	pthread_t thread;
-	bool has_thread;
+	pthread_t wiper, teller; /* two: no slow kmsd keeps a key from being wiped */
+	bool has_wiper, has_teller;
 	pthread_mutex_t lock; /* of all that follows; nothing is locked under it */
 	pthread_cond_t changed;
 	size_t references; /* the client, and data keys */
@@ -228,17 +228,20 @@ struct leases {
 	struct format_receipt_row *rows;
 	size_t row_count, row_cap;
 	int64_t news_since_ms; /* 0: none */
+	int64_t rows_until_ms; /* boottime; later kmsd may know a holder of them no more */
 	/* the receipt that kmsd has not answered; empty: none */
 	struct kms_buf pending;
+	int64_t pending_until_ms;
 	uint8_t signature[MODEL_SIGNATURE];
 	uint64_t number; /* of the last receipt made */
 	int64_t asked_ms;
 	bool urgent;    /* kmsd, or the user, wants the receipts now */
 	bool reporting; /* somebody does: pending and number are theirs */
+	bool gone_by;   /* kmsd did not answer in time while the client ended */
 };
 /* CONFIG and others, as of certificate and key. */
 kms_err leases_new(struct kms_client *client, struct leases **ret_leases);
-/* Wipes everything, sends the receipts, once, and ends the thread. */
+/* Wipes everything, ends the threads, and sends the receipts, once. */
 void leases_free(struct leases **leases);
 kms_err leases_add(struct leases *leases, struct kms_data_key *data_key);
 void leases_remove(struct kms_data_key *data_key); /* wiped */

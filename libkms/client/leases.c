@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Data keys on lease: a thread of the client's own wipes each at its end, or earlier where kmsd
- * wants it back, and sends signed receipts (receipts.c). Runs inside storage systems. It must never
- * wipe a key that its user is looking at, and never count a key as given up that is not wiped.
+ * Data keys on lease: a thread of the client's own wipes each at its end. Another asks what kmsd
+ * wants back earlier, and sends signed receipts (receipts.c). Runs inside storage systems. It must
+ * never wipe a key that its user is looking at, and never count a key as given up that is not
+ * wiped.
  */
 #include "client_int.h"
 
@@ -41,17 +42,29 @@ static kms_err count_row(struct leases *leases, const struct kms_id *key, uint32
 	return KMS_OK;
 }
 
+/* So late kmsd only knows sums of what was handed out, and would count it for another. */
+static int64_t last_use_ms(int64_t end_ms, int64_t part)
+{
+	return end_ms + (int64_t)LIMIT_LEASE_LATE_S * 1000 / 4 * part;
+}
+
 /* lock is held. */
 static void give_up(struct leases *leases, const struct kms_id *key, const struct lease *lease)
 {
-	/* So late kmsd only knows sums of what was handed out, and would count it for another. */
-	bool too_late = lease->end_ms + (int64_t)LIMIT_LEASE_LATE_S * 1000 / 2 < kms_boottime_ms();
+	bool too_late = last_use_ms(lease->end_ms, 2) < kms_boottime_ms();
+	int64_t until_ms = last_use_ms(lease->end_ms, 3); /* of its receipt */
 	for (uint32_t i = 0; !too_late && i < LIMIT_CUSTODY_TOKENS; i++) {
 		/* Without memory it stays open at kmsd: that claims less than is true. */
-		if (lease->versions[i] != 0 &&
-			kms_is_ok(count_row(leases, key, lease->versions[i])) &&
-			leases->news_since_ms == 0) {
+		if (lease->versions[i] == 0 ||
+			!kms_is_ok(count_row(leases, key, lease->versions[i]))) {
+			continue;
+		}
+		if (leases->news_since_ms == 0) {
 			leases->news_since_ms = kms_boottime_ms();
+			leases->rows_until_ms = until_ms;
+		}
+		if (until_ms < leases->rows_until_ms) {
+			leases->rows_until_ms = until_ms;
 		}
 	}
 	(void)pthread_cond_broadcast(&leases->changed);
@@ -95,7 +108,7 @@ static void purge_over(struct leases *leases)
 	}
 }
 
-/* The thread starts with the first lease. lock is held. */
+/* The threads start with the first lease. lock is held. */
 static kms_err start(struct leases *leases);
 
 kms_err leases_add(struct leases *leases, struct kms_data_key *data_key)
@@ -194,9 +207,10 @@ void leases_renew(struct kms_data_key *data_key, struct kms_secret **key, const 
 	(void)pthread_mutex_lock(&leases->lock);
 	if (data_key->key != NULL && data_key->borrowed > 0) {
 		/* It is looked at: the old copy stays, the new one is given up. */
-		struct lease old = data_key->lease;
 		kms_secret_free(key);
-		give_up(leases, &data_key->id, &old);
+		if (!data_key->disowned) {
+			give_up(leases, &data_key->id, &data_key->lease);
+		}
 	} else {
 		purge(leases, data_key);
 		data_key->key = kms_take(key);
@@ -207,7 +221,7 @@ void leases_renew(struct kms_data_key *data_key, struct kms_secret **key, const 
 	(void)pthread_mutex_unlock(&leases->lock);
 }
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
 static bool is_held(const struct leases *leases)
 {
@@ -226,13 +240,17 @@ static bool is_due(const struct leases *leases)
 	       ((something || is_held(leases)) && now >= leases->asked_ms + POLL_MS);
 }
 
-/* Until when there is nothing to do. */
-static int64_t next_ms(const struct leases *leases)
+/* Until when there is nothing to tell. */
+static int64_t next_report(const struct leases *leases)
+{
+	bool something = leases->row_count > 0 || leases->pending.len > 0;
+	return something || is_held(leases) ? leases->asked_ms + POLL_MS : INT64_MAX;
+}
+
+/* Until when there is nothing to wipe. */
+static int64_t next_end(const struct leases *leases)
 {
 	int64_t next = INT64_MAX;
-	if (leases->row_count > 0 || leases->pending.len > 0 || is_held(leases)) {
-		next = leases->asked_ms + POLL_MS;
-	}
 	for (const struct kms_data_key *it = leases->first; it != NULL; it = it->next) {
 		if (it->key != NULL && it->borrowed == 0 && it->lease.end_ms < next) {
 			next = it->lease.end_ms;
@@ -241,9 +259,8 @@ static int64_t next_ms(const struct leases *leases)
 	return next;
 }
 
-static void wait_for_work(struct leases *leases)
+static void wait_until(struct leases *leases, int64_t next)
 {
-	int64_t next = next_ms(leases);
 	int64_t left = next == INT64_MAX ? INT64_MAX : next - kms_boottime_ms();
 	struct timespec until;
 	if (left <= 0) {
@@ -272,7 +289,7 @@ static void recall(struct leases *leases, const struct kms_id *keys, uint32_t co
 	}
 	purge_over(leases);
 	/* What it asks for is answered at once, where there is something to say. */
-	leases->urgent = count > 0 && (leases->row_count > 0 || leases->pending.len > 0);
+	leases->urgent = leases->urgent || (count > 0 && leases->row_count > 0);
 }
 
 /* Would the same receipt be taken another time? */
@@ -284,6 +301,19 @@ static bool may_be_taken_later(kms_err err)
 	       kms_is(err, KMS_CODE_NO_MEMORY);
 }
 
+/* What kmsd may have folded together by now stays open: it would count it for another lease. */
+static void drop_stale(struct leases *leases)
+{
+	int64_t now = kms_boottime_ms();
+	if (leases->pending.len > 0 && now >= leases->pending_until_ms) {
+		kms_buf_free(&leases->pending);
+	}
+	if (leases->row_count > 0 && now >= leases->rows_until_ms) {
+		leases->row_count = 0;
+		leases->news_since_ms = 0;
+	}
+}
+
 /* One report; lock is held, but for the call itself. */
 static kms_err report(struct leases *leases)
 {
@@ -292,6 +322,7 @@ static kms_err report(struct leases *leases)
 	while (leases->reporting) {
 		(void)pthread_cond_wait(&leases->changed, &leases->lock);
 	}
+	drop_stale(leases);
 	bool ripe = leases->urgent || leases->closed ||
 		    (leases->news_since_ms != 0 &&
 			    kms_boottime_ms() >= leases->news_since_ms + RECEIPT_MS);
@@ -316,19 +347,31 @@ static kms_err report(struct leases *leases)
 		/* What it says stays open at kmsd; what comes after it is heard. */
 		kms_buf_free(&leases->pending);
 	}
+	leases->gone_by = leases->closed && kms_is(err, KMS_CODE_TIMEOUT);
 	return err;
 }
 
-static void *keep(void *arg)
+static void *wipe(void *arg)
 {
 	struct leases *leases = arg;
 	(void)pthread_mutex_lock(&leases->lock);
 	while (!leases->closed) {
 		purge_over(leases);
+		wait_until(leases, next_end(leases));
+	}
+	(void)pthread_mutex_unlock(&leases->lock);
+	return NULL;
+}
+
+static void *tell(void *arg)
+{
+	struct leases *leases = arg;
+	(void)pthread_mutex_lock(&leases->lock);
+	while (!leases->closed) {
 		if (is_due(leases)) {
 			KMS_IGNORE(report(leases)); /* the next poll tries again */
 		} else {
-			wait_for_work(leases);
+			wait_until(leases, next_report(leases));
 		}
 	}
 	(void)pthread_mutex_unlock(&leases->lock);
@@ -338,16 +381,19 @@ static void *keep(void *arg)
 static kms_err start(struct leases *leases)
 {
 	sigset_t all, before;
-	if (leases->has_thread) {
+	if (leases->has_wiper && leases->has_teller) {
 		return KMS_OK;
 	}
-	/* The host's signals are not for this thread. */
+	/* The host's signals are not for these threads. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	leases->has_thread = pthread_create(&leases->thread, NULL, keep, leases) == 0;
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	leases->asked_ms = kms_boottime_ms();
-	return leases->has_thread ? KMS_OK : KMS_ERR(NO_MEMORY);
+	leases->has_wiper =
+		leases->has_wiper || pthread_create(&leases->wiper, NULL, wipe, leases) == 0;
+	leases->has_teller =
+		leases->has_teller || pthread_create(&leases->teller, NULL, tell, leases) == 0;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return leases->has_wiper && leases->has_teller ? KMS_OK : KMS_ERR(NO_MEMORY);
 }
 
 kms_err leases_new(struct kms_client *client, struct leases **ret_leases)
@@ -411,12 +457,17 @@ void leases_free(struct leases **leases)
 	}
 	(void)pthread_mutex_lock(&it->lock);
 	it->closed = true;
+	purge_key(it, NULL); /* now: a thread may wait for kmsd still */
 	(void)pthread_cond_broadcast(&it->changed);
 	(void)pthread_mutex_unlock(&it->lock);
-	if (it->has_thread) {
-		(void)pthread_join(it->thread, NULL);
+	if (it->has_wiper) {
+		(void)pthread_join(it->wiper, NULL);
 	}
-	kms_err err = leases_purge(it, NULL);
+	if (it->has_teller) {
+		(void)pthread_join(it->teller, NULL);
+	}
+	/* Whom a kmsd that hangs held up once, it does not hold up again. */
+	kms_err err = it->gone_by ? KMS_ERR(TIMEOUT) : leases_purge(it, NULL);
 	if (!kms_is_ok(err)) {
 		kms_log(KMS_LOG_INFO, "data keys were wiped, and kmsd took no receipt: %s",
 			kms_err_text(err));

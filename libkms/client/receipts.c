@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Signed receipts for data keys that were wiped (docs/formats/receipt.md), and the question what
- * kmsd wants back. Runs in the client's own thread. A receipt that kmsd did not answer is sent
- * again, byte for byte, before any other: it has a number, and kmsd counts none twice.
+ * kmsd wants back. Runs in a thread of the client's own, and in its callers'. A receipt that kmsd
+ * did not answer is sent again, byte for byte, before any other: it has a number, and kmsd counts
+ * none twice.
  */
 #include "client_int.h"
 
@@ -50,6 +51,7 @@ kms_err receipts_make(struct leases *leases)
 	KMS_TRY(crypto_sign(leases->signer, kms_buf_bytes(&bytes), leases->signature));
 	leases->pending = bytes;
 	bytes = (struct kms_buf){0};
+	leases->pending_until_ms = leases->rows_until_ms;
 	leases->number++;
 	leases->row_count -= count;
 	memmove(leases->rows, leases->rows + count, leases->row_count * sizeof(leases->rows[0]));

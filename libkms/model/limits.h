@@ -48,6 +48,7 @@ enum {
 	LIMIT_PLAN_DATASETS = 1000, /* named one by one in a plan; of more, count and hash */
 	LIMIT_ERASURES = 10000,     /* of one tenant */
 	LIMIT_ERASE_SHOWN = 500,    /* entries of one; past them receipts are counted, not shown */
+	LIMIT_ERASE_RECEIPTS = 512 * 1024, /* bytes of receipts' entries and proofs in its bundle */
 	LIMIT_BUNDLE_FILES = 4096,
 	LIMIT_MANIFEST_BYTES = 500 * 1024,    /* of its note: it fits one message to a kms-tokend */
 	LIMIT_BUNDLE_BYTES = 5 * 1024 * 1024, /* all files: they fit one answer in base64 */

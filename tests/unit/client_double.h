@@ -9,9 +9,11 @@
 
 #include <check.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "channel.h"
 #include "client_int.h"
@@ -49,6 +51,7 @@ static struct {
 	/* what was seen */
 	unsigned opened;
 	unsigned uses;       /* sealed requests */
+	unsigned wraps;      /* of them those that hand nothing out */
 	unsigned clear_uses; /* clear ones */
 	uint32_t items;      /* of the last request */
 	/* what goes wrong */
@@ -77,6 +80,10 @@ static struct {
 	unsigned refuse_unwraps_after; /* sealed uses; 0: never */
 	struct kms_id recalled;        /* this key is wanted back */
 } fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .lease_s = 3600};
+
+/* Reports hang, as at a kmsd that accepts and says nothing, until it is false again. */
+static _Atomic bool hang_reports;
+static _Atomic unsigned hung;
 
 static uint32_t token_index(const struct kms_id *id)
 {
@@ -171,6 +178,7 @@ static kms_err use_sealed(const struct model_request *request, struct model_answ
 	KMS_AUTO(kms_secret) message = NULL;
 	KMS_AUTO(kms_secret) inside = NULL;
 	fake.uses++;
+	fake.wraps += model_op_hands_out(request->op) ? 0 : 1;
 	if (fake.refuse_unwraps_after > 0 && fake.uses > fake.refuse_unwraps_after) {
 		return KMS_ERR(KEY_STATE);
 	}
@@ -368,6 +376,13 @@ kms_err http_call(struct http *http, const struct http_call *call, struct http_a
 	(void)http;
 	parse_target(call, &request);
 	model->op = request->op;
+	if (request->op == MODEL_OP_LEASE_REPORT && atomic_load(&hang_reports)) {
+		(void)atomic_fetch_add(&hung, 1);
+		while (atomic_load(&hang_reports)) {
+			(void)usleep(1000);
+		}
+		return KMS_ERR(TIMEOUT);
+	}
 	(void)pthread_mutex_lock(&fake.lock);
 	kms_err err = serve(request, model);
 	(void)pthread_mutex_unlock(&fake.lock);

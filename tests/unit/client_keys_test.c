@@ -11,7 +11,7 @@
 #include "client_fixture.h"
 
 /* The C library's, with the monotonic clock put forward and no real sleeping. */
-static int64_t clock_skip_ms;
+static _Atomic int64_t clock_skip_ms;
 int clock_gettime(clockid_t id, struct timespec *ret_time);
 int clock_gettime(clockid_t id, struct timespec *ret_time)
 {

@@ -262,6 +262,134 @@ START_TEST(what_its_user_keeps_has_no_receipt)
 }
 END_TEST
 
+/* Neither copy: the program took the bytes of the one, and the other was never shown. */
+START_TEST(what_its_user_keeps_has_none_after_a_renewal)
+{
+	KMS_AUTO(kms_data_key) made = NULL;
+	const uint8_t *bytes;
+	ck_ok(kms_datakey(client, NULL, context, &made));
+	ck_ok(kms_data_key_borrow(made, &bytes));
+	kms_data_key_disown(made);
+	ck_ok(kms_data_key_renew(client, made, context));
+	kms_data_key_return(made);
+	kms_data_key_free(&made);
+	ck_ok(kms_client_purge(client, NULL));
+	ck_assert_uint_eq(fake.given_up, 0);
+}
+END_TEST
+
+/* kmsd knows a holder for a day. After that it would take the receipt for one of a new lease. */
+START_TEST(a_receipt_that_comes_too_late_is_not_sent)
+{
+	KMS_AUTO(kms_data_key) made = NULL;
+	ck_ok(kms_datakey(client, NULL, context, &made));
+	fake.fail = 1;
+	fake.problem = KMS_CODE_LEDGER;
+	ck_code(kms_client_purge(client, NULL), LEDGER); /* it is to be sent again */
+	atomic_fetch_add(&skip_s, 3600 + LIMIT_LEASE_LATE_S);
+	ck_ok(kms_data_key_renew(client, made, context));
+	ck_ok(kms_client_purge(client, NULL));
+	ck_assert_uint_eq(fake.given_up, 1); /* of the new one */
+}
+END_TEST
+
+static void wait_hung(void)
+{
+	for (int i = 0; atomic_load(&hung) == 0; i++) {
+		ck_assert_int_lt(i, 3000);
+		(void)usleep(10 * 1000);
+	}
+}
+
+START_TEST(a_kmsd_that_hangs_keeps_no_key_from_its_end)
+{
+	KMS_AUTO(kms_data_key) made = NULL;
+	fake.lease_s = 8;
+	ck_ok(kms_datakey(client, NULL, context, &made));
+	atomic_store(&hang_reports, true);
+	wait_hung(); /* at the first poll */
+	wait_gone(made);
+	atomic_store(&hang_reports, false);
+}
+END_TEST
+
+static void *end_client(void *arg)
+{
+	(void)arg;
+	kms_client_free(&client);
+	return NULL;
+}
+
+/* It is waited for once, and what is wiped is wiped before. */
+START_TEST(a_kmsd_that_hangs_holds_up_the_end_once)
+{
+	KMS_AUTO(kms_data_key) made = NULL;
+	pthread_t thread;
+	ck_ok(kms_datakey(client, NULL, context, &made));
+	atomic_store(&hang_reports, true);
+	wait_hung();
+	ck_assert_int_eq(pthread_create(&thread, NULL, end_client, NULL), 0);
+	wait_gone(made);
+	atomic_store(&hang_reports, false);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_uint_eq(atomic_load(&hung), 1);
+	ck_assert_uint_eq(fake.reports, 0);
+}
+END_TEST
+
+/* ---- many threads ---- */
+
+static void work_a_bit(struct kms_data_key *shared, int turn)
+{
+	KMS_AUTO(kms_data_key) own = NULL;
+	const uint8_t *bytes;
+	ck_ok(kms_datakey(client, turn % 2 == 0 ? KEY : KEY_ANY, context, &own));
+	if (kms_is_ok(kms_data_key_borrow(shared, &bytes))) {
+		uint8_t copy[KMS_DATA_KEY_BYTES];
+		memcpy(copy, bytes, sizeof(copy));
+		ck_assert_mem_eq(copy, bytes, sizeof(copy));
+		if (turn % 5 == 0) {
+			ck_ok(kms_data_key_renew(client, shared, context));
+		}
+		kms_data_key_return(shared);
+	} else {
+		ck_ok(kms_data_key_renew(client, shared, context));
+	}
+	if (turn % 7 == 0) {
+		ck_ok(kms_client_purge(client, turn % 2 == 0 ? KEY : NULL));
+	}
+	(void)kms_data_key_lease_s(shared);
+}
+
+static struct kms_data_key *shared_key;
+enum { THREADS = 6, TURNS = 40 };
+
+static void *work_much(void *arg)
+{
+	(void)arg;
+	for (int turn = 0; turn < TURNS; turn++) {
+		work_a_bit(shared_key, turn);
+	}
+	return NULL;
+}
+
+/* And whatever the order, each that was handed out is given up once. */
+START_TEST(many_threads_share_a_client)
+{
+	pthread_t threads[THREADS];
+	ck_ok(kms_datakey(client, NULL, context, &shared_key));
+	for (size_t i = 0; i < THREADS; i++) {
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, work_much, NULL), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	}
+	kms_data_key_free(&shared_key);
+	kms_client_free(&client);
+	ck_assert_uint_eq(fake.given_up, fake.uses - fake.wraps);
+}
+END_TEST
+
 START_TEST(many_keys_and_versions_need_more_receipts)
 {
 	KMS_AUTO(kms_data_key) made = NULL;
@@ -312,8 +440,11 @@ int main(void)
 		what_kmsd_wants_back_is_wiped, custody_counts_what_each_token_handed_out,
 		a_share_of_a_call_that_failed_is_given_up,
 		a_receipt_that_was_lost_comes_again_as_it_was, a_receipt_that_is_refused_is_dropped,
-		what_its_user_keeps_has_no_receipt, many_keys_and_versions_need_more_receipts,
-		a_stream_without_a_lease_ends};
+		what_its_user_keeps_has_no_receipt, what_its_user_keeps_has_none_after_a_renewal,
+		a_receipt_that_comes_too_late_is_not_sent,
+		a_kmsd_that_hangs_keeps_no_key_from_its_end,
+		a_kmsd_that_hangs_holds_up_the_end_once, many_threads_share_a_client,
+		many_keys_and_versions_need_more_receipts, a_stream_without_a_lease_ends};
 	Suite *suite = suite_create("client_leases");
 	TCase *all = tcase_create("all");
 	tcase_set_timeout(all, 60);

@@ -1049,12 +1049,18 @@ static size_t recalled(unsigned holder)
 	return answer->u.lease_report.recalled_count;
 }
 
-static void hand_out(const struct kms_id *key, unsigned holder)
+static void hand_out_many(const struct kms_id *key, unsigned holder, size_t count)
 {
 	struct kms_id session = open_session(STORAGE, TOKEN_A);
-	struct model_request *asked = sealed_request(MODEL_OP_UNWRAP, key, TOKEN_A, &session, 1);
+	struct model_request *asked =
+		sealed_request(MODEL_OP_UNWRAP, key, TOKEN_A, &session, count);
 	asked->u.use.holder = id(holder);
 	OK(call(STORAGE, asked, NULL));
+}
+
+static void hand_out(const struct kms_id *key, unsigned holder)
+{
+	hand_out_many(key, holder, 1);
 }
 
 START_TEST(a_request_recalls_what_is_on_lease)
@@ -1071,6 +1077,96 @@ START_TEST(a_request_recalls_what_is_on_lease)
 	ck_assert_uint_eq(recalled(HOLDER + 2), 0);
 	OK(cancel(CUSTODIAN, &erasure, custodian_key));
 	ck_assert_uint_eq(recalled(HOLDER), 0);
+}
+END_TEST
+
+static struct format_receipt_row row_of(const struct kms_id *key, uint32_t count)
+{
+	return (struct format_receipt_row){*key, 1, count};
+}
+
+/* Recorded as it is: what a receipt must be to get here is in service_lease_test.c. */
+static void give_back_with(unsigned holder, uint64_t number, struct format_receipt_row *rows,
+	uint32_t count, size_t der_bytes)
+{
+	const struct format_receipt receipt = {.tenant = id(TENANT),
+		.holder = id(holder),
+		.number = number,
+		.row_count = count,
+		.rows = rows};
+	struct model_change *change KMS_AUTO_FREE = calloc(1, sizeof(*change));
+	uint64_t seq;
+	ck_assert_ptr_nonnull(change);
+	change->type = MODEL_CHANGE_LEASE_RECEIPT;
+	change->tenant = id(TENANT);
+	change->actor = id(STORAGE);
+	OK(format_receipt_write(&receipt, &change->u.lease_receipt.bytes));
+	change->u.lease_receipt.certificate.ptr = calloc(1, der_bytes);
+	ck_assert_ptr_nonnull(change->u.lease_receipt.certificate.ptr);
+	change->u.lease_receipt.certificate.len = der_bytes;
+	OK(ledger_change(ledger, change, &seq));
+	model_change_free(change);
+}
+
+static void give_back(
+	unsigned holder, uint64_t number, struct format_receipt_row *rows, uint32_t count)
+{
+	give_back_with(holder, number, rows, count, 3);
+}
+
+static size_t entries_of(const struct kms_id *erasure)
+{
+	uint64_t *seqs KMS_AUTO_FREE = NULL;
+	size_t count = 0;
+	OK(store_erasure_entries(store, erasure, &seqs, &count));
+	return count;
+}
+
+/* A verifier adds up what the receipts of a certificate say, and must not come to more than the
+ * certificate counts: no client spoils it with a receipt that says too much. */
+START_TEST(a_receipt_that_says_too_much_is_in_no_certificate)
+{
+	enum { HOLDER = 90, STRANGER, HONEST };
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	struct kms_id other = make_key(MODEL_DELIVERY_SEALED);
+	struct store_lease_sum sum;
+	bool in_order = memcmp(key.b, other.b, sizeof(key.b)) < 0;
+	struct format_receipt_row both[] = {
+		row_of(in_order ? &key : &other, 1), row_of(in_order ? &other : &key, 1)};
+	hand_out(&key, HOLDER);
+	hand_out(&key, HONEST);
+	hand_out(&other, STRANGER);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	size_t before = entries_of(&erasure);
+	give_back(STRANGER, 1, both, 2); /* it never had this key */
+	struct format_receipt_row row = row_of(&key, 2);
+	give_back(HOLDER, 1, &row, 1); /* it had one */
+	ck_assert_uint_eq(entries_of(&erasure), before);
+	row = row_of(&key, 1);
+	give_back(HONEST, 1, &row, 1);
+	ck_assert_uint_eq(entries_of(&erasure), before + 1);
+	OK(store_lease_sum(store, &key, 0, &sum));
+	ck_assert_uint_eq(sum.returned, 2); /* what was over is not counted */
+}
+END_TEST
+
+/* However many there are, and however large: what shows the erasure itself comes first. */
+START_TEST(receipts_leave_room_in_the_bundle)
+{
+	enum { HOLDER = 90, MANY = 340 };
+	kms_err err;
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	struct format_receipt_row row = row_of(&key, 1);
+	hand_out_many(&key, HOLDER, LIMIT_BATCH_ITEMS);
+	hand_out_many(&key, HOLDER, LIMIT_BATCH_ITEMS);
+	struct kms_id erasure = request_erasure(MODEL_ERASE_KEY, &key, 0);
+	for (uint64_t number = 1; number <= MANY; number++) {
+		give_back_with(HOLDER, number, &row, 1, 12 * 1024);
+	}
+	approve_both(&erasure);
+	OK(execute(&erasure));
+	(void)certificate(&erasure, &err);
+	OK(err);
 }
 END_TEST
 
@@ -1163,6 +1259,8 @@ static void add_tests(TCase *tcase)
 	tcase_add_test(tcase, a_certificate_is_issued_when_something_has_changed);
 	tcase_add_test(tcase, who_comes_second_is_told_the_end);
 	tcase_add_test(tcase, a_request_recalls_what_is_on_lease);
+	tcase_add_test(tcase, a_receipt_that_says_too_much_is_in_no_certificate);
+	tcase_add_test(tcase, receipts_leave_room_in_the_bundle);
 	tcase_add_test(tcase, a_certificate_is_final_when_the_last_lease_is_over);
 	tcase_add_test(tcase, shows_and_lists_are_the_tenants_own);
 }

@@ -244,6 +244,22 @@ START_TEST(another_word_than_its_own_is_refused)
 }
 END_TEST
 
+/* Its entry may be later than its certificate's end, and spoil what shows it. */
+START_TEST(a_certificate_that_ends_now_signs_nothing)
+{
+	struct kms_id key = make_key(MODEL_DELIVERY_SEALED);
+	const int64_t days_ms = 30 * (int64_t)24 * 3600 * 1000, now = kms_now_unix_ms();
+	(void)use(MODEL_OP_UNWRAP, &key, HOLDER, 2);
+	kms_clock_fix(now + days_ms - 50 * 1000);
+	struct report report = honest(&key, 1, 1);
+	FAILS(report_as(&report, NULL), ARGUMENT);
+	ck_assert_uint_eq(receipts(), 0);
+	kms_clock_fix(now + days_ms - 600 * 1000);
+	OK(report_as(&report, NULL));
+	ck_assert_uint_eq(receipts(), 1);
+}
+END_TEST
+
 /* What a holder is asked to give up because of an erasure: service_erase_test.c. */
 START_TEST(who_asks_is_told_what_to_give_up)
 {
@@ -260,7 +276,7 @@ int main(void)
 {
 	const TTest *const tests[] = {a_use_says_how_long_its_lease_is, a_receipt_is_recorded_once,
 		what_gives_nothing_back_is_not_recorded, another_word_than_its_own_is_refused,
-		who_asks_is_told_what_to_give_up};
+		a_certificate_that_ends_now_signs_nothing, who_asks_is_told_what_to_give_up};
 	Suite *suite = suite_create("service_lease");
 	TCase *all = tcase_create("all");
 	tcase_set_timeout(all, 60);

@@ -220,6 +220,67 @@ START_TEST(holders_that_are_long_gone_are_sums)
 }
 END_TEST
 
+/* Of a holder with another row its receipt's number stays: else it could count twice. */
+START_TEST(a_holder_with_one_lease_left_keeps_its_number)
+{
+	const int64_t late = (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	const struct kms_id principal = id(STORAGE), holder = id(HOLDER);
+	uint64_t last = 0;
+	hand_out(use_of(KEY, 1, STORAGE, HOLDER), 1, NOW);
+	hand_out(use_of(SECOND_KEY, 1, STORAGE, HOLDER), 1, NOW + late);
+	OK(give_back(KEY, 1, STORAGE, HOLDER, 3, 1));
+	hand_out(use_of(SECOND_KEY, 2, OTHER, HOLDER), 1, NOW + LEASE_MS + late + 1);
+	ck_assert(!is_open(KEY, 1, STORAGE, HOLDER));
+	ck_assert(is_open(SECOND_KEY, 1, STORAGE, HOLDER));
+	OK(store_receipt_last(store, &principal, &holder, &last));
+	ck_assert_uint_eq(last, 3);
+	FAILS(give_back(SECOND_KEY, 1, STORAGE, HOLDER, 3, 1), EXISTS);
+	hand_out(use_of(SECOND_KEY, 2, OTHER, HOLDER), 1, NOW + LEASE_MS + 2 * late + 1);
+	OK(store_receipt_last(store, &principal, &holder, &last));
+	ck_assert_uint_eq(last, 0);
+}
+END_TEST
+
+static uint64_t folded(const struct kms_id *principal, unsigned holders)
+{
+	struct kms_id key = id(KEY);
+	uint64_t gone = 0;
+	for (unsigned i = 0; i < holders; i++) {
+		struct kms_id holder = id(HOLDER);
+		bool open = false;
+		holder.b[1] = (uint8_t)(i >> 8);
+		holder.b[2] = (uint8_t)i;
+		OK(store_lease_is_open(store, &key, 1, principal, &holder, &open));
+		gone += open ? 0 : 1;
+	}
+	return gone;
+}
+
+/* Not with one commit, which others wait for; and none is forgotten. */
+START_TEST(many_holders_become_sums_bit_by_bit)
+{
+	enum { HOLDERS = 700 };
+	const int64_t later = NOW + 2 * LEASE_MS + (int64_t)LIMIT_LEASE_LATE_S * 1000;
+	const struct kms_id principal = id(STORAGE);
+	uint64_t before = 0;
+	for (unsigned i = 0; i < HOLDERS; i++) {
+		struct model_use use = use_of(KEY, 1, STORAGE, HOLDER);
+		use.holder.b[1] = (uint8_t)(i >> 8);
+		use.holder.b[2] = (uint8_t)i;
+		hand_out(use, 1, NOW + i);
+	}
+	ck_assert_uint_eq(folded(&principal, HOLDERS), 0);
+	for (int turn = 0; before < HOLDERS; turn++) {
+		hand_out(use_of(SECOND_KEY, 1, OTHER, HOLDER), 1, later);
+		uint64_t now = folded(&principal, HOLDERS);
+		ck_assert_uint_gt(now, before);
+		ck_assert_uint_lt(now - before, HOLDERS / 2);
+		before = now;
+		check_sum(KEY, 1, HOLDERS, 0, NOW + HOLDERS - 1 + LEASE_MS);
+	}
+}
+END_TEST
+
 START_TEST(a_holder_may_be_unknown)
 {
 	hand_out(use_of(KEY, 1, STORAGE, NOBODY), 2, NOW);
@@ -233,7 +294,8 @@ int main(void)
 {
 	const TTest *const tests[] = {what_is_handed_out_is_on_lease,
 		a_receipt_gives_back_what_its_holder_had, no_receipt_counts_twice,
-		holders_that_are_long_gone_are_sums, a_holder_may_be_unknown};
+		holders_that_are_long_gone_are_sums, a_holder_with_one_lease_left_keeps_its_number,
+		many_holders_become_sums_bit_by_bit, a_holder_may_be_unknown};
 	Suite *suite = suite_create("store_lease");
 	TCase *all = tcase_create("all");
 	tcase_add_checked_fixture(all, setup, teardown);

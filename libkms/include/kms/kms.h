@@ -36,7 +36,8 @@ struct kms_client;
  * connected yet. */
 KMS_API kms_err kms_client_open(const char *profile_path, struct kms_client **ret_client);
 /* Accepts NULL; sets NULL. No other thread may be inside a call. Data keys that live on are wiped,
- * and still the caller's to free; kmsd is told, which takes as long as one request to it. */
+ * and still the caller's to free, when nobody looks at them; then kmsd is told. A kmsd that does
+ * not answer is waited for once, at most as long as for one request. */
 KMS_API void kms_client_free(struct kms_client **client);
 /* What the last failed call of this client (in any thread) had to say beside its error, for people:
  * one line, "" when there is nothing. Cut to size. Returns text. */
@@ -60,8 +61,10 @@ KMS_API void kms_context_free(struct kms_context **context); /* accepts NULL; se
  * An unwrapped data key in locked memory, with its wrapped form. It is on lease, for as long as
  * kmsd's policy says. When the lease is over, when an erasure has its key (kmsd is asked every five
  * seconds), and when the client is freed, a thread of libkms wipes it and tells kmsd so in a signed
- * receipt: an erasure is final only when its leases are over or given back. That thread starts with
- * the first data key and has every signal blocked.
+ * receipt: an erasure is final only when its leases are over or given back. That thread, and
+ * another that talks to kmsd, start with the first data key and have every signal blocked. A child
+ * of fork(2) has neither: it must not use or free the clients and data keys of its parent, which
+ * are empty in it. Free the clients before exit(3), and before libkms is unloaded.
  */
 struct kms_data_key;
 /* KMS_DATA_KEY_BYTES bytes to be looked at until kms_data_key_return; they are not wiped meanwhile,
