@@ -10,7 +10,6 @@
 
 #include "crypto.h"
 #include "p11_int.h"
-#include "softhsm_leak.h"
 
 #include <check.h>
 #include <dirent.h>

@@ -8,7 +8,6 @@
 #define TOKEND_FIXTURE_H
 
 #include "tokend_int.h"
-#include "softhsm_leak.h"
 #include "tokmsg_samples.h"
 
 #include <fcntl.h>

@@ -7,6 +7,7 @@
 
 #include "p11_shim.h"
 #include "proc.h"
+#include "softhsm_leak.h"
 #include "toklink.h"
 
 #include <dlfcn.h>

@@ -5,6 +5,7 @@
  * tokend_rv_test.c.
  */
 #include "p11_fixture.h"
+#include "softhsm_leak.h"
 
 #include <pthread.h>
 #include <sys/file.h>
